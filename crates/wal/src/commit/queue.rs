@@ -1,0 +1,177 @@
+//! What waits for the log's thread, bounded in bytes and frames.
+
+use super::group::{Promise, Ticket};
+use super::{GroupOptions, Overflow};
+use crate::error::WalError;
+use crate::format::{MARK_BYTES, frame_bytes};
+use crate::log::Counters;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A group takes no more batches above this size: its frames are in memory twice until they are durable.
+const GROUP_BYTES_MAX: u64 = 8 << 20;
+
+/// Frames to be written together.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) promise: Promise,
+    pub(super) frames: Vec<Bytes>,
+    bytes: u64,
+}
+
+/// What the thread is to do next.
+#[derive(Debug)]
+pub(super) enum Job {
+    Write(Pending),
+    Truncate { before: u64, promise: Promise },
+    Close,
+}
+
+/// Shared by the writers and the log's thread.
+#[derive(Debug)]
+pub(super) struct Shared {
+    options: GroupOptions,
+    /// The most bytes, as they will stand on disk, that the log takes at a time.
+    unsynced_bytes_max: u64,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    groups: VecDeque<Pending>,
+    truncations: VecDeque<(u64, Promise)>,
+    bytes: u64,
+    frames: usize,
+    closed: bool,
+    counters: Counters,
+    ended: Option<WalError>,
+}
+
+impl Shared {
+    pub(super) fn new(options: GroupOptions, unsynced_bytes_max: u64) -> Self {
+        let unsynced_bytes_max = unsynced_bytes_max - MARK_BYTES as u64;
+        Self {
+            options,
+            unsynced_bytes_max,
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            room: Condvar::new(),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, frames: Vec<Bytes>) -> Result<Ticket, WalError> {
+        let bytes: u64 = frames.iter().map(|frame| frame_bytes(frame.len()) as u64).sum();
+        if bytes > self.unsynced_bytes_max {
+            return Err(WalError::UnsyncedFull { bytes, max: self.unsynced_bytes_max });
+        }
+        let group_bytes_max = self.unsynced_bytes_max.min(GROUP_BYTES_MAX);
+        let mut queue = self.queue();
+        loop {
+            if queue.closed {
+                return Err(WalError::Closed);
+            }
+            // A batch larger than the bound is taken alone, else it could never be.
+            let fits = queue.bytes + bytes <= self.options.queue_bytes_max
+                && queue.frames + frames.len() <= self.options.queue_frames_max;
+            if fits || queue.frames == 0 {
+                break;
+            }
+            match self.options.overflow {
+                Overflow::Refuse => {
+                    let (bytes, max) = (queue.bytes + bytes, self.options.queue_bytes_max);
+                    return Err(WalError::QueueFull { bytes, max });
+                }
+                Overflow::Wait => queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+        queue.bytes += bytes;
+        queue.frames += frames.len();
+        if queue.groups.back().is_none_or(|last| last.bytes > 0 && last.bytes + bytes > group_bytes_max) {
+            queue.groups.push_back(Pending::default());
+        }
+        let Some(last) = queue.groups.back_mut() else { return Err(WalError::Closed) };
+        let ticket = Ticket::new(Arc::clone(&last.promise.0), last.frames.len() as u64, frames.len() as u64);
+        last.bytes += bytes;
+        last.frames.extend(frames);
+        drop(queue);
+        self.work.notify_one();
+        Ok(ticket)
+    }
+
+    pub(super) fn truncate(&self, before: u64) -> Result<Ticket, WalError> {
+        let mut queue = self.queue();
+        if queue.closed {
+            return Err(WalError::Closed);
+        }
+        let promise = Promise::default();
+        let group = Arc::clone(&promise.0);
+        queue.truncations.push_back((before, promise));
+        drop(queue);
+        self.work.notify_one();
+        Ok(Ticket::new(group, 0, 0))
+    }
+
+    /// Waits for something to do.
+    pub(super) fn next(&self) -> Job {
+        let mut queue = self.queue();
+        loop {
+            if let Some((before, promise)) = queue.truncations.pop_front() {
+                return Job::Truncate { before, promise };
+            }
+            if let Some(group) = queue.groups.pop_front() {
+                queue.bytes -= group.bytes;
+                queue.frames -= group.frames.len();
+                drop(queue);
+                self.room.notify_all();
+                return Job::Write(group);
+            }
+            if queue.closed {
+                return Job::Close;
+            }
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.queue().closed = true;
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    /// The thread ends: whoever still waits is told.
+    pub(super) fn end(&self, error: Option<WalError>) {
+        let mut queue = self.queue();
+        queue.closed = true;
+        queue.ended.clone_from(&error);
+        let groups = std::mem::take(&mut queue.groups);
+        let truncations = std::mem::take(&mut queue.truncations);
+        drop(queue);
+        self.room.notify_all();
+        let answer = || Err(error.clone().unwrap_or(WalError::Closed));
+        for promise in groups.into_iter().map(|pending| pending.promise) {
+            promise.finish(answer());
+        }
+        for (_, promise) in truncations {
+            promise.finish(answer());
+        }
+    }
+
+    pub(super) fn ended(&self) -> Result<(), WalError> {
+        self.queue().ended.clone().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.queue().counters
+    }
+
+    pub(super) fn set_counters(&self, counters: Counters) {
+        self.queue().counters = counters;
+    }
+}

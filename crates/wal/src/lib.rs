@@ -1,0 +1,18 @@
+//! A segmented, checksummed log of byte frames with group commit.
+
+pub mod commit;
+pub mod disk;
+pub mod error;
+pub mod format;
+pub mod inspect;
+pub mod log;
+pub mod reader;
+
+pub use commit::{GroupCommit, GroupOptions, Overflow, Ticket};
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use error::{Damage, WalError};
+pub use inspect::{Cut, Inspection, Repair, SegmentReport, inspect, repair, verify};
+pub use log::{
+    Appended, Counters, Durable, Log, Lost, Options, Recovery, Scan, SegmentInfo, Spare, SpareJob,
+};
+pub use reader::{Frame, Frames, Limit, Reader};

@@ -1,0 +1,128 @@
+//! Files to become segments: made ahead, or recycled from the front.
+
+use super::begin::spare_name;
+use super::{Log, zero};
+use crate::disk::{Disk, DiskFile};
+use crate::error::WalError;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The spares at hand.
+#[derive(Debug, Default)]
+pub(super) struct Spares {
+    ready: Vec<PathBuf>,
+    /// A job was given out since the last segment was begun.
+    asked: bool,
+}
+
+/// Work that makes a zeroed segment ahead of its use; may run on any thread.
+#[derive(Debug)]
+pub struct SpareJob<D: Disk> {
+    disk: D,
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// A zeroed segment, ready for use.
+#[derive(Debug)]
+pub struct Spare {
+    path: PathBuf,
+}
+
+impl Spares {
+    pub(super) fn take(&mut self) -> Option<PathBuf> {
+        self.asked = false;
+        self.ready.pop()
+    }
+
+    pub(super) fn put(&mut self, path: PathBuf) {
+        self.ready.push(path);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ready.len()
+    }
+}
+
+impl<D: Disk> SpareJob<D> {
+    /// Creates, zeroes and syncs the file.
+    ///
+    /// # Errors
+    /// [`WalError::NoSpace`] and what else the disk answers; the file is removed again.
+    pub fn run(self) -> Result<Spare, WalError> {
+        let made = self.disk.create(&self.path).and_then(|file| {
+            zero(&file, 0, self.bytes)?;
+            file.sync_data()
+        });
+        match made {
+            Ok(()) => Ok(Spare { path: self.path }),
+            Err(source) => {
+                // It is nobody's file yet; opening the log removes what is left of it.
+                let _ = self.disk.remove(&self.path);
+                Err(WalError::io("zero", &self.path, source))
+            }
+        }
+    }
+}
+
+impl<D: Disk> Log<D> {
+    /// Work that would make the next roll cheap, where there is any: run it on another thread and hand the
+    /// result to [`Log::add_spare`]. A log whose jobs are never run zeroes its segments as it goes. Offered once
+    /// a segment.
+    pub fn spare_job(&mut self) -> Option<SpareJob<D>> {
+        if self.spares.asked || self.spares.len() > 0 || self.options.spares_max == 0 {
+            return None;
+        }
+        self.spares.asked = true;
+        let name = spare_name(self.fresh_id());
+        let path = self.options.dir.join(name);
+        Some(SpareJob { disk: self.disk.clone(), path, bytes: self.options.segment_bytes })
+    }
+
+    /// Takes a segment made ahead.
+    pub fn add_spare(&mut self, spare: Spare) {
+        self.spares.put(spare.path);
+    }
+
+    /// Deletes whole segments that hold only frames below `before`; the one being written always stays.
+    /// Returns the new [`Log::first`].
+    ///
+    /// # Errors
+    /// What the disk answers; the segments deleted until then stay deleted. After a failed sync of the directory
+    /// nothing more is deleted until the log is opened again.
+    pub fn truncate_front(&mut self, before: u64) -> Result<u64, WalError> {
+        if let Some(source) = &self.front_stuck {
+            let (path, source) = (self.options.dir.clone(), Arc::clone(source));
+            return Err(WalError::Io { op: "sync", path, source });
+        }
+        loop {
+            let mut shared = self.table.write();
+            let second = shared.segments.get(1).map(|(segment, _)| segment.header.first);
+            let Some(oldest) =
+                second.filter(|first| *first <= before).and_then(|_| shared.segments.pop_front())
+            else {
+                break;
+            };
+            drop(shared);
+            let header = oldest.0.header;
+            let path = oldest.0.path.clone();
+            let keep = self.spares.len() < self.options.spares_max && !self.poisoned.contains(&header.id);
+            let spare = self.options.dir.join(spare_name(header.id));
+            let gone = if keep { self.disk.rename(&path, &spare) } else { self.disk.remove(&path) };
+            if let Err(source) = gone {
+                self.table.write().segments.push_front(oldest);
+                return Err(WalError::io("delete", &path, source));
+            }
+            if let Err(source) = self.disk.sync_dir(&self.options.dir) {
+                let source = Arc::new(source);
+                self.front_stuck = Some(Arc::clone(&source));
+                return Err(WalError::Io { op: "sync", path: self.options.dir.clone(), source });
+            }
+            self.poisoned.retain(|id| *id != header.id);
+            if keep {
+                self.spares.put(spare);
+            }
+        }
+        Ok(self.first())
+    }
+}
