@@ -1,0 +1,173 @@
+//! What to do with a record whose handling failed. Pure: time and chance are parameters.
+//!
+//! Only the failed key waits: its lane is parked with the failed record at its head and the successors in
+//! order behind it, and every other key goes on. Three kinds of "not now" are told apart:
+//!
+//! - **A failure** (`Transient`, `Bug`, a timeout, a panic) counts as an attempt. Attempts and the time since
+//!   the first failure are bounded; then the record becomes a dead letter.
+//! - **Overload** says nothing against the record: it waits, as long as it is told to or by the back-off, and
+//!   neither the count nor the time bound applies. A service that is overloaded for an hour must not turn an
+//!   hour of orders into dead letters.
+//! - **A refusal of the guard** never gets here: the record has not been tried.
+//!
+//! A `retry_after` is honoured even beyond the longest back-off, up to [`RETRY_AFTER_MAX`].
+
+use crate::options::RetryOptions;
+use seawall_core::{Class, Fault, Nanos, WallMs};
+use seawall_guard::backoff::{Backoff, Jitter};
+use std::time::Duration;
+
+/// The longest `retry_after` that is believed; a service that says more is asked again after this.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// What happened to a record so far. Exists from its first failure on.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    /// Failed attempts that count.
+    pub(crate) attempts: u32,
+    /// Times it was turned away since it last failed or started, for the back-off alone.
+    pub(crate) turned_away: u32,
+    pub(crate) first_failed: Nanos,
+    pub(crate) first_failed_wall: WallMs,
+    pub(crate) last_failed_wall: WallMs,
+    pub(crate) fault: Fault,
+    /// It is to become a dead letter, and the sink has refused it so often.
+    pub(crate) dead: Option<u32>,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Try again after this long.
+    Park(Duration),
+    /// Give up.
+    Dead,
+}
+
+impl Story {
+    fn begin(fault: Fault, now: Nanos, wall: WallMs) -> Self {
+        Self {
+            attempts: 0,
+            turned_away: 0,
+            first_failed: now,
+            first_failed_wall: wall,
+            last_failed_wall: wall,
+            fault,
+            dead: None,
+        }
+    }
+}
+
+/// The back-off that `options` describe.
+pub(crate) fn backoff(options: &RetryOptions) -> Backoff {
+    Backoff { base: options.base, factor: options.factor, max: options.max, jitter: Jitter::Equal }
+}
+
+/// Enters a failed attempt into the record's story and decides.
+pub(crate) fn judge(
+    story: &mut Option<Box<Story>>,
+    fault: Fault,
+    final_verdict: bool,
+    options: &RetryOptions,
+    now: Nanos,
+    wall: WallMs,
+    seed: u64,
+) -> Next {
+    let told = fault.retry_after().map(|after| after.min(RETRY_AFTER_MAX));
+    let overload = fault.class() == Class::Overload && !final_verdict;
+    let story = story.get_or_insert_with(|| Box::new(Story::begin(fault.clone(), now, wall)));
+    story.fault = fault;
+    story.last_failed_wall = wall;
+    if overload {
+        story.turned_away += 1;
+        return Next::Park(told.unwrap_or_else(|| backoff(options).delay(story.turned_away, seed)));
+    }
+    if story.attempts == 0 {
+        (story.first_failed, story.first_failed_wall) = (now, wall);
+    }
+    story.attempts += 1;
+    story.turned_away = 0;
+    let too_late = options.total_max.is_some_and(|total| now.since(story.first_failed) >= total);
+    if final_verdict || too_late || story.attempts >= options.attempts_max {
+        return Next::Dead;
+    }
+    Next::Park(told.unwrap_or_else(|| backoff(options).delay(story.attempts, seed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(class: Class) -> Fault {
+        Fault::new(class, "no")
+    }
+
+    fn at(seconds: u64) -> Nanos {
+        Nanos(0).plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn attempts_are_bounded_and_the_backoff_grows_to_its_bound() {
+        let options = RetryOptions { attempts_max: 10, ..RetryOptions::default() };
+        let mut story = None;
+        for attempt in 1..10_u32 {
+            let next = judge(&mut story, fault(Class::Transient), false, &options, at(0), WallMs(5), 1);
+            let Next::Park(delay) = next else { panic!("{attempt}: {next:?}") };
+            let whole = Duration::from_millis(100 << (attempt - 1)).min(Duration::from_secs(5));
+            assert!(delay >= whole / 2 && delay <= whole, "{attempt}: {delay:?} of {whole:?}");
+        }
+        let next = judge(&mut story, fault(Class::Bug), false, &options, at(0), WallMs(9), 1);
+        assert_eq!(next, Next::Dead);
+        let story = story.expect("begun");
+        assert_eq!(
+            (story.attempts, story.first_failed_wall, story.last_failed_wall),
+            (10, WallMs(5), WallMs(9))
+        );
+    }
+
+    #[test]
+    fn time_is_bounded_from_the_first_failure_on() {
+        let options = RetryOptions {
+            attempts_max: 1_000,
+            total_max: Some(Duration::from_mins(1)),
+            ..RetryOptions::default()
+        };
+        let mut story = None;
+        let mut judge_at =
+            |s| judge(&mut story, fault(Class::Transient), false, &options, at(s), WallMs(0), 1);
+        assert!(matches!(judge_at(1_000), Next::Park(_)));
+        assert!(matches!(judge_at(1_059), Next::Park(_)));
+        assert_eq!(judge_at(1_060), Next::Dead);
+    }
+
+    #[test]
+    fn overload_counts_no_attempt_and_knows_no_bound_in_time() {
+        let options = RetryOptions { attempts_max: 1, ..RetryOptions::default() };
+        let mut story = None;
+        for hour in 0..100 {
+            let told = fault(Class::Overload).after(Duration::from_secs(7));
+            let next = judge(&mut story, told, false, &options, at(hour * 3_600), WallMs(0), 1);
+            assert_eq!(next, Next::Park(Duration::from_secs(7)));
+        }
+        assert_eq!(story.as_ref().expect("begun").attempts, 0);
+        let next = judge(&mut story, fault(Class::Transient), false, &options, at(0), WallMs(0), 1);
+        assert_eq!(next, Next::Dead, "the first attempt that counts is the last one allowed");
+    }
+
+    #[test]
+    fn what_the_service_says_is_honoured_within_reason() {
+        let options = RetryOptions::default();
+        let told = |after| {
+            judge(&mut None, fault(Class::Transient).after(after), false, &options, at(0), WallMs(0), 1)
+        };
+        assert_eq!(told(Duration::from_secs(90)), Next::Park(Duration::from_secs(90)));
+        assert_eq!(told(Duration::from_hours(99)), Next::Park(RETRY_AFTER_MAX));
+    }
+
+    #[test]
+    fn a_final_verdict_is_final_whatever_its_class() {
+        let next =
+            judge(&mut None, fault(Class::Overload), true, &RetryOptions::default(), at(0), WallMs(0), 1);
+        assert_eq!(next, Next::Dead);
+    }
+}

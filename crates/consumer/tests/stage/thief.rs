@@ -1,0 +1,108 @@
+//! Claim stores that misbehave in one way each.
+
+use seawall_core::{Class, Fault, Token};
+use seawall_idempotency::{
+    Claim, ClaimRequest, Completion, MemoryStore, OwnerId, Release, Renewal, State, Store, StoreError,
+    StoreStats,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+/// Lets another owner finish the first effect between its handler and its completion.
+pub struct Thief {
+    store: Arc<MemoryStore>,
+    stolen: AtomicU64,
+}
+
+impl Thief {
+    pub fn new(store: Arc<MemoryStore>) -> Self {
+        Self { store, stolen: AtomicU64::new(0) }
+    }
+}
+
+impl Store for Thief {
+    async fn claim(&self, requests: Vec<ClaimRequest>) -> Vec<Result<Claim, StoreError>> {
+        self.store.claim(requests).await
+    }
+
+    async fn complete(&self, completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
+        if self.stolen.fetch_add(1, SeqCst) == 0 {
+            let ours = completions[0].clone();
+            let release = Release { token: ours.token.clone(), owner: ours.owner, fence: ours.fence };
+            self.store.release(vec![release]).await.remove(0).expect("ours");
+            let (token, owner) = (ours.token, OwnerId(99));
+            let claim = ClaimRequest { token: token.clone(), owner, lease: Duration::from_mins(1) };
+            let Ok(Claim::Granted { fence, .. }) = self.store.claim(vec![claim]).await.remove(0) else {
+                panic!("released just now")
+            };
+            let theirs = Completion { token, owner, fence, result: ours.result };
+            self.store.complete(vec![theirs]).await.remove(0).expect("theirs");
+        }
+        self.store.complete(completions).await
+    }
+
+    async fn release(&self, releases: Vec<Release>) -> Vec<Result<(), StoreError>> {
+        self.store.release(releases).await
+    }
+
+    async fn renew(&self, renewals: Vec<Renewal>) -> Vec<Result<(), StoreError>> {
+        self.store.renew(renewals).await
+    }
+
+    async fn query(&self, token: Token) -> Result<State, StoreError> {
+        self.store.query(token).await
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+}
+
+/// Answers after a while, and its completions fail a number of times.
+pub struct Slow {
+    store: Arc<MemoryStore>,
+    failures: AtomicU64,
+}
+
+impl Slow {
+    pub fn new(store: Arc<MemoryStore>, failures: u64) -> Self {
+        Self { store, failures: AtomicU64::new(failures) }
+    }
+
+    pub fn left(&self) -> u64 {
+        self.failures.load(SeqCst)
+    }
+}
+
+impl Store for Slow {
+    async fn claim(&self, requests: Vec<ClaimRequest>) -> Vec<Result<Claim, StoreError>> {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        self.store.claim(requests).await
+    }
+
+    async fn complete(&self, completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        if self.failures.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            let down = || StoreError::unavailable(Fault::new(Class::Transient, "down").to_string());
+            return completions.iter().map(|_| Err(down())).collect();
+        }
+        self.store.complete(completions).await
+    }
+
+    async fn release(&self, releases: Vec<Release>) -> Vec<Result<(), StoreError>> {
+        self.store.release(releases).await
+    }
+
+    async fn renew(&self, renewals: Vec<Renewal>) -> Vec<Result<(), StoreError>> {
+        self.store.renew(renewals).await
+    }
+
+    async fn query(&self, token: Token) -> Result<State, StoreError> {
+        self.store.query(token).await
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+}
