@@ -1,0 +1,119 @@
+/** The shape of `GET /v1/overview` and of each `snapshot` event of `GET /v1/events`. */
+
+export interface Snapshot {
+  at_ms: number;
+  version: string;
+  uptime_s: number;
+  panics_total: number;
+  pipelines: Pipeline[];
+  ingest: Ingest;
+}
+
+export type PipelineState = "running" | "paused" | "draining" | "stopped" | "failed";
+
+export interface Pipeline {
+  name: string;
+  topics: string[];
+  group: string;
+  ordering: string;
+  state: PipelineState;
+  fault: string | null;
+  target: string;
+  totals: Totals;
+  in_flight: number;
+  lanes: Lanes;
+  latency_seconds: Latency;
+  queue: Queue;
+  guard: Guard;
+  partitions: Partition[];
+  dead_letters: { topic: string; count: number };
+  claims: Claims | null;
+}
+
+export interface Totals {
+  fetched: number;
+  acked: number;
+  retried: number;
+  dead_lettered: number;
+  refused: number;
+  panics: number;
+  duplicates: number;
+  timeouts: number;
+}
+
+export interface Lanes {
+  ready: number;
+  busy: number;
+  parked: number;
+  overflowed: number;
+}
+
+/** Null where nothing was measured yet. */
+export interface Latency {
+  p50: number | null;
+  p90: number | null;
+  p99: number | null;
+  max: number | null;
+}
+
+export interface Queue {
+  records: number;
+  bytes: number;
+  records_max: number;
+  bytes_max: number;
+}
+
+export interface Guard {
+  mode: string;
+  rate: { per_second: number; burst: number } | null;
+  concurrency: { limit: number; used: number; waiting: number };
+  adaptive: { limit: number; min: number; max: number } | null;
+  breaker: { state: "closed" | "open" | "half_open"; failure_ratio: number; opens: number } | null;
+  refusals: Refusals;
+}
+
+export interface Refusals {
+  rate: number;
+  concurrency: number;
+  adaptive: number;
+  breaker: number;
+}
+
+export interface Partition {
+  topic: string;
+  partition: number;
+  generation: number;
+  paused: boolean;
+  watermark: number;
+  next: number;
+  end: number;
+  lag: number;
+  in_flight: number;
+  parked: number;
+  parked_keys: number;
+  ledger: Ledger;
+}
+
+export interface Ledger {
+  fetched: number;
+  acked: number;
+  dead_lettered: number;
+  parked: number;
+  in_flight: number;
+  imbalance: number;
+}
+
+export interface Claims {
+  store: string;
+  claimed: number;
+  done: number;
+  granted: number;
+  held: number;
+  duplicates: number;
+  fenced: number;
+}
+
+export interface Ingest {
+  accepted: number;
+  refused: { rate: number; concurrency: number; full: number; invalid: number };
+}

@@ -1,0 +1,361 @@
+//! What can be set about a pipeline.
+
+use super::units::{Period, Size};
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+/// Takes the records of its topics to one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Its name, in metrics, the admin API and the dashboard.
+    pub name: String,
+    /// Where records come from. Only `"log"` (the embedded log) so far.
+    #[serde(default = "source_log")]
+    pub source: String,
+    /// The topics it reads.
+    pub topics: Vec<String>,
+    /// The consumer group whose position it keeps; the pipeline's name by default.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Which records wait for each other.
+    #[serde(default)]
+    pub ordering: Ordering,
+    /// The service that handles the records.
+    pub push: Push,
+    /// What protects the service.
+    #[serde(default)]
+    pub guard: Guard,
+    /// What happens to a record that failed.
+    #[serde(default)]
+    pub retry: Retry,
+    /// How a duplicate is recognised.
+    #[serde(default)]
+    pub claim: Claim,
+    /// Where records go that failed for good.
+    #[serde(default)]
+    pub dead_letter: DeadLetter,
+    /// How much is held in memory.
+    #[serde(default)]
+    pub queue: Queue,
+    /// How the group's position is made durable.
+    #[serde(default)]
+    pub commit: Commit,
+    /// How the pipeline stops.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+fn source_log() -> String {
+    "log".to_owned()
+}
+
+impl Pipeline {
+    /// The consumer group.
+    pub fn group(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The topic of its dead letters.
+    pub fn dead_letter_topic(&self) -> String {
+        self.dead_letter.topic.clone().unwrap_or_else(|| format!("{}.dlq", self.name))
+    }
+}
+
+/// Which records wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ordering {
+    /// All records of a partition, one after another.
+    Partition,
+    /// Records of one key; keys flow past each other.
+    #[default]
+    Key,
+    /// None.
+    Unordered,
+}
+
+impl Ordering {
+    /// The name used in the config and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Key => "key",
+            Self::Unordered => "unordered",
+        }
+    }
+}
+
+/// The service that handles the records, by HTTP POST.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// Where to POST: `http://` or `https://`. A private or loopback address must be in `allow_networks`,
+    /// unless the host is written `localhost`, `127.0.0.1` or `[::1]`: the neighbour that a sidecar serves.
+    pub url: String,
+    /// The deadline of one attempt, from its start to its answer.
+    #[serde(default = "push_timeout")]
+    pub timeout: Period,
+    /// Connections to the service at the same time, 1 to 4096.
+    #[serde(default = "push_connections")]
+    pub max_connections: usize,
+    /// Networks (`"10.0.0.0/8"`) whose addresses may be called although they are private, loopback,
+    /// link-local or otherwise special.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub allow_networks: Vec<IpNet>,
+    /// A file whose first line is sent to the service as `Authorization: Bearer …`.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// An environment variable that holds the token for the service, instead of `token_file`.
+    #[serde(default)]
+    pub token_env: Option<String>,
+}
+
+fn push_timeout() -> Period {
+    Period::from_secs(30)
+}
+
+fn push_connections() -> usize {
+    256
+}
+
+/// Records a second, 1 to 10,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct RatePerSecond(#[schemars(range(min = 1, max = 10_000_000))] pub NonZeroU32);
+
+/// Records or requests in flight at the same time, 1 to 1,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Concurrency(#[schemars(range(min = 1, max = 1_000_000))] pub u32);
+
+/// What a guard does with a record it has no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Lets it wait its turn: right for a pipeline, whose records wait in the log anyway.
+    #[default]
+    Wait,
+    /// Refuses it at once; it comes back as a retry.
+    Shed,
+}
+
+impl Mode {
+    /// The name used in the config and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Shed => "shed",
+        }
+    }
+}
+
+/// What protects the service. All of it can change while running.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guard {
+    /// What happens at the limit.
+    pub mode: Mode,
+    /// In `wait` mode, how long a delivery waits for its turn before it is asked for again.
+    pub max_wait: Period,
+    /// Deliveries a second; without it, no limit.
+    pub rate: Option<RatePerSecond>,
+    /// Deliveries that may go at once before `rate` bites; by default a tenth of `rate`, at least 1.
+    pub burst: Option<RatePerSecond>,
+    /// Deliveries in flight at the same time.
+    pub concurrency: Concurrency,
+    /// Lowers the concurrency when the service slows down or answers 429 or 503, and raises it again.
+    pub adaptive: Option<Adaptive>,
+    /// Stops calling a service that keeps failing, and probes it.
+    pub breaker: Option<Breaker>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Wait,
+            max_wait: Period::from_secs(5),
+            rate: None,
+            burst: None,
+            concurrency: Concurrency(256),
+            adaptive: None,
+            breaker: Some(Breaker::default()),
+        }
+    }
+}
+
+/// The bounds of the adaptive limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adaptive {
+    /// Never below.
+    pub min: Concurrency,
+    /// Never above; at most the static `concurrency`.
+    pub max: Concurrency,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { min: Concurrency(1), max: Concurrency(256) }
+    }
+}
+
+/// When a failing service is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Breaker {
+    /// Opens when this part of the calls in the window failed: above 0, at most 1.
+    pub failure_ratio: f64,
+    /// The window that is looked at.
+    pub window: Period,
+    /// Calls in the window before the ratio means anything.
+    pub min_calls: u32,
+    /// How long it stays open before it probes.
+    pub open_for: Period,
+    /// Probes that must succeed before it closes.
+    pub probes: u32,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failure_ratio: 0.5,
+            window: Period::from_secs(10),
+            min_calls: 50,
+            open_for: Period::from_secs(5),
+            probes: 5,
+        }
+    }
+}
+
+/// What happens to a record that failed: its key is parked, it is tried again, and in the end it becomes a
+/// dead letter. All of it can change while running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts in all, the first included.
+    pub attempts: u32,
+    /// Time from the first failure after which no further attempt is made.
+    pub total: Period,
+    /// The first pause; it doubles with each attempt, with jitter.
+    pub base: Period,
+    /// The longest pause.
+    pub max: Period,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 10,
+            total: Period::from_secs(600),
+            base: Period::from_millis(100),
+            max: Period::from_secs(5),
+        }
+    }
+}
+
+/// How a duplicate is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Claim {
+    /// Where claims are kept.
+    pub store: ClaimStore,
+    /// How long an owner that says nothing keeps its claim.
+    pub lease: Period,
+    /// How long a finished token is remembered.
+    pub retention: Period,
+}
+
+impl Default for Claim {
+    fn default() -> Self {
+        Self {
+            store: ClaimStore::Embedded,
+            lease: Period::from_secs(30),
+            retention: Period::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// Where claims are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClaimStore {
+    /// On this machine's disk: survives a restart.
+    #[default]
+    Embedded,
+    /// In memory: a restart forgets.
+    Memory,
+    /// Nowhere: the service sees duplicates, each with its token.
+    None,
+}
+
+impl ClaimStore {
+    /// The name used in the config, in JSON and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Memory => "memory",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Where records go that failed for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLetter {
+    /// The topic; the pipeline's name with `.dlq` by default.
+    pub topic: Option<String>,
+}
+
+/// How much of one partition is held in memory. What is full pauses its partition; nothing is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queue {
+    /// Records fetched and not yet settled.
+    pub records: usize,
+    /// Their bytes.
+    pub bytes: Size,
+    /// Records that wait behind a failed one of their key; what lies above is read again from the log.
+    pub parked_records: usize,
+    /// Their bytes.
+    pub parked_bytes: Size,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { records: 16_384, bytes: Size::mib(32), parked_records: 16_384, parked_bytes: Size::mib(32) }
+    }
+}
+
+/// How the group's position is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Commit {
+    /// How often. A crash repeats at most what was finished within it.
+    pub interval: Period,
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self { interval: Period::from_millis(100) }
+    }
+}
+
+/// How the pipeline stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drain {
+    /// How long what is in flight may take before it is cancelled.
+    pub bound: Period,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { bound: Period::from_secs(25) }
+    }
+}

@@ -1,0 +1,162 @@
+use super::*;
+use std::fmt::Write as _;
+
+const SMALLEST: &str =
+    "[[pipeline]]\nname = \"orders\"\ntopics = [\"orders\"]\npush.url = \"http://127.0.0.1:3000/orders\"\n";
+
+/// Each kind of mistake, by name.
+const MISTAKES: &[(&str, &str)] = &[
+    ("not toml", "[data\ndir = 1"),
+    ("duplicate key", "[data]\ndir = \"a\"\ndir = \"b\""),
+    ("unknown table", "[ingres]\naddr = \"127.0.0.1:1\""),
+    ("unknown table far from any", "[xyzzy]\nplugh = 1"),
+    (
+        "several unknown fields",
+        "[data]\ndri = \"x\"\n[admin]\ntoken = \"canary-secret\"\nadr = \"127.0.0.1:1\"",
+    ),
+    (
+        "unknown field deep inside",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"\nguard.breaker.failure_ration = 0.5",
+    ),
+    ("wrong type", "[ingest]\nmax_connections = \"many\""),
+    (
+        "wrong choice",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\nordering = \"keys\"\npush.url = \"http://localhost:1/\"",
+    ),
+    ("duration without unit", "[ingest]\nbody_timeout = 30"),
+    ("duration of nonsense", "[ingest]\nbody_timeout = \"5 parsecs\""),
+    ("size of nonsense", "[ingest]\nmax_body = \"16 mibs\""),
+    ("address of nonsense", "[admin]\naddr = \"localhost\""),
+    ("missing field", "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]"),
+    (
+        "network of nonsense",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush = { url = \"http://localhost:1/\", allow_networks = [\"10.0.0.0/40\"] }",
+    ),
+    ("zero rate", "[ingest]\nrate = 0"),
+    ("open to the network", "[admin]\naddr = \"0.0.0.0:9090\""),
+    ("two secrets", "[admin]\ntoken_file = \"a\"\ntoken_env = \"B\""),
+    ("one address twice", "[ingest]\naddr = \"127.0.0.1:9090\""),
+    ("body too large", "[ingest]\nmax_body = \"1GiB\""),
+    ("topic name", "[[topic]]\nname = \"../etc\""),
+    ("topic twice", "[[topic]]\nname = \"a\"\n[[topic]]\nname = \"a\""),
+    ("no partitions", "[[topic]]\nname = \"a\"\npartitions = 0"),
+    ("too many partitions", "[[topic]]\nname = \"a\"\npartitions = 1025"),
+    ("negative partitions", "[[topic]]\nname = \"a\"\npartitions = -3"),
+    (
+        "source",
+        "[[pipeline]]\nname = \"a\"\nsource = \"kafka\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"",
+    ),
+    ("no topics", "[[pipeline]]\nname = \"a\"\ntopics = []\npush.url = \"http://localhost:1/\""),
+    (
+        "topic listed twice",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\", \"t\"]\npush.url = \"http://localhost:1/\"",
+    ),
+    (
+        "dead letters in a circle",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\ndead_letter.topic = \"t\"\npush.url = \"http://localhost:1/\"",
+    ),
+    ("not a url", "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"localhost:3000\""),
+    ("private address", "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://10.0.0.1/\""),
+    (
+        "metadata address",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://169.254.169.254/\"",
+    ),
+    (
+        "numbers that disagree",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\n[pipeline.push]\nurl = \"http://localhost:1/\"\nmax_connections = 0\n[pipeline.guard]\nburst = 5\nconcurrency = 10\nadaptive = { min = 40, max = 20 }\nbreaker = { failure_ratio = nan }\n[pipeline.retry]\nattempts = 0\nbase = \"10s\"",
+    ),
+    (
+        "two pipelines in each other's way",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"\n[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:2/\"",
+    ),
+];
+
+/// Every mistake gets the message that stands in the snapshot. `SEAWALL_BLESS=1` rewrites it.
+#[test]
+fn every_mistake_has_its_message() {
+    let mut said = String::new();
+    for (name, text) in MISTAKES {
+        let error = parse(text, "orders.toml").expect_err(name);
+        assert!(!error.findings().is_empty(), "{name}");
+        write!(said, "# {name}\n{error}\n\n").expect("memory");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/config_mistakes.txt");
+    if std::env::var_os("SEAWALL_BLESS").is_some() {
+        std::fs::write(&path, &said).expect("written");
+    }
+    assert_eq!(said, std::fs::read_to_string(&path).expect("the snapshot"));
+}
+
+#[test]
+fn the_smallest_config_runs_with_sane_defaults() {
+    let config = parse(SMALLEST, "orders.toml").expect("valid");
+    let pipeline = &config.pipeline[0];
+    assert_eq!(pipeline.group(), "orders");
+    assert_eq!(pipeline.dead_letter_topic(), "orders.dlq");
+    assert_eq!(config.ingest.addr.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin.addr.to_string(), "127.0.0.1:9090");
+    assert_eq!(parse("", "empty.toml").expect("valid"), Config::default());
+}
+
+fn example() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/orders.toml");
+    std::fs::read_to_string(path).expect("the example")
+}
+
+/// The example says that its values are the defaults, and they are.
+#[test]
+fn the_example_holds_the_defaults() {
+    let mut config = parse(&example(), "orders.toml").expect("valid");
+    config.topic[0] = Topic { retention_bytes: None, retention_age: None, ..config.topic[0].clone() };
+    let mut expected = parse(SMALLEST, "smallest.toml").expect("valid");
+    expected.topic.push(Topic::named("orders"));
+    expected.pipeline[0].guard.adaptive = config.pipeline[0].guard.adaptive;
+    expected.pipeline[0].dead_letter.topic = Some("orders.dlq".to_owned());
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn the_schema_accepts_the_example_and_refuses_what_the_parser_refuses() {
+    let validator = jsonschema::validator_for(&schema()).expect("a schema");
+    let json =
+        |text: &str| serde_json::to_value(toml::from_str::<toml::Value>(text).expect("toml")).expect("json");
+    let example = json(&example());
+    let complaints: Vec<String> = validator.iter_errors(&example).map(|e| e.to_string()).collect();
+    assert_eq!(complaints, Vec::<String>::new());
+    assert!(validator.is_valid(&json(SMALLEST)));
+    for name in [
+        "several unknown fields",
+        "wrong type",
+        "wrong choice",
+        "missing field",
+        "zero rate",
+        "size of nonsense",
+    ] {
+        let (_, text) = MISTAKES.iter().find(|(n, _)| *n == name).expect("listed");
+        assert!(!validator.is_valid(&json(text)), "{name}");
+    }
+    let defaults = serde_json::to_value(parse(SMALLEST, "x").expect("valid")).expect("json");
+    assert!(validator.is_valid(&defaults), "a config that is shown is a config that is accepted");
+}
+
+#[test]
+fn a_reload_takes_limits_and_names_everything_else() {
+    let old = parse(SMALLEST, "a").expect("valid");
+    let mut new = old.clone();
+    new.pipeline[0].guard.concurrency = Concurrency(7);
+    new.pipeline[0].retry.attempts = 3;
+    new.ingest.concurrency = Concurrency(9);
+    assert_eq!(restart_fields(&old, &new), Vec::<String>::new());
+    new.pipeline[0].ordering = Ordering::Unordered;
+    new.pipeline[0].push.url = "http://127.0.0.1:1/".into();
+    new.data.dir = "elsewhere".into();
+    assert_eq!(restart_fields(&old, &new), ["data.dir", "pipeline[0].ordering", "pipeline[0].push.url"]);
+    new.pipeline.clear();
+    assert!(restart_fields(&old, &new).contains(&"pipeline".to_owned()));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = load(Path::new("no/such/orders.toml")).expect_err("absent");
+    assert!(error.to_string().contains("no/such/orders.toml"), "{error}");
+}

@@ -1,0 +1,170 @@
+//! The way in: guard, read, append, answer with receipts.
+
+use super::query::Query;
+use super::{Body, Ingest, body, event, json};
+use crate::config::nearest;
+use crate::problem::Problem;
+use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
+use seawall_core::{Class, Fault, Outgoing, Receipt, Record, Sink, Token};
+use seawall_guard::{LimitKind, Refusal};
+use seawall_log::LogError;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When to come back after a refusal that names no time.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// A record's place in the answer: its receipt, or what is wrong with it.
+type Settled = Result<(Receipt, Token), Problem>;
+
+impl Ingest {
+    pub(super) async fn append(
+        &self,
+        topic: &str,
+        headers: &HeaderMap,
+        query: &Query,
+        body: Incoming,
+    ) -> Result<Response<Body>, Problem> {
+        let _permit = self.requests.try_enter().map_err(|refusal| refused(&refusal))?;
+        let topic = self.topic(topic)?;
+        let body = body::read(headers, body, self.max_body, self.body_timeout).await?;
+        let intake = event::read(headers, query.get("key"), body, self.clock.wall())?;
+        let settled = self.send(&topic, intake.records).await;
+        if intake.batch { Ok(self.answer_batch(settled)) } else { self.answer_one(settled) }
+    }
+
+    fn topic(&self, name: &str) -> Result<Arc<str>, Problem> {
+        if self.broker.topic_exists(name) {
+            return Ok(Arc::from(name));
+        }
+        let topics = self.broker.topics();
+        Err(unknown_topic(name, nearest(name, topics.iter().map(|topic| &**topic))))
+    }
+
+    /// Appends what is fit and within the rate; everything else keeps its problem, at its place.
+    async fn send(&self, topic: &Arc<str>, records: Vec<Result<(Record, Token), Problem>>) -> Vec<Settled> {
+        let fit = u32::try_from(records.iter().filter(|record| record.is_ok()).count()).unwrap_or(u32::MAX);
+        let granted = self.records.try_enter_many(fit);
+        let mut left = granted.permits.count();
+        let over = granted.refusal.as_ref().map(refused);
+        let mut settled: Vec<Option<Settled>> = Vec::with_capacity(records.len());
+        let mut places: Vec<(usize, Token)> = Vec::with_capacity(left as usize);
+        let mut outgoing = Vec::with_capacity(left as usize);
+        for (at, record) in records.into_iter().enumerate() {
+            match (record, &over) {
+                (Err(problem), _) => settled.push(Some(Err(problem))),
+                (Ok(_), Some(over)) if left == 0 => settled.push(Some(Err(over.clone()))),
+                (Ok((record, token)), _) => {
+                    left = left.saturating_sub(1);
+                    settled.push(None);
+                    places.push((at, token));
+                    outgoing.push(Outgoing { topic: topic.clone(), partition: None, record });
+                }
+            }
+        }
+        // The answers of the sink stand in the order of what it was given.
+        for ((at, token), answer) in places.into_iter().zip(self.broker.send(outgoing).await) {
+            settled[at] = Some(match answer {
+                Ok(receipt) => Ok((receipt, token)),
+                Err(fault) => Err(problem_of(&fault)),
+            });
+        }
+        let missing = || Err(unavailable("the log gave no answer for this record"));
+        settled.into_iter().map(|settled| settled.unwrap_or_else(missing)).collect()
+    }
+
+    fn answer_one(&self, settled: Vec<Settled>) -> Result<Response<Body>, Problem> {
+        let settled = settled.into_iter().next().unwrap_or_else(|| Err(unavailable("there is no answer")));
+        let (receipt, token) = settled?;
+        self.counts.accept();
+        Ok(json(StatusCode::CREATED, receipt_json(&receipt, &token).to_string()))
+    }
+
+    /// 201 when all were taken; 207 with a status for each otherwise.
+    fn answer_batch(&self, settled: Vec<Settled>) -> Response<Body> {
+        let whole = settled.iter().all(Result::is_ok);
+        let entries: Vec<Value> = settled
+            .iter()
+            .map(|settled| match settled {
+                Ok((receipt, token)) => {
+                    self.counts.accept();
+                    let mut entry = receipt_json(receipt, token);
+                    entry["status"] = json!(201);
+                    entry
+                }
+                Err(problem) => {
+                    self.counts.refuse(problem);
+                    problem.to_json()
+                }
+            })
+            .collect();
+        let status = if whole { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
+        json(status, Value::Array(entries).to_string())
+    }
+}
+
+fn receipt_json(receipt: &Receipt, token: &Token) -> Value {
+    json!({
+        "topic": &*receipt.partition.topic,
+        "partition": receipt.partition.partition,
+        "offset": receipt.offset,
+        "durability": receipt.durability.as_str(),
+        "token": token.as_str(),
+    })
+}
+
+pub(super) fn unknown_topic(name: &str, near: Option<&str>) -> Problem {
+    let hint = near.map_or_else(
+        || "GET /v1/topics lists what there is".to_owned(),
+        |near| format!("did you mean {near:?}?"),
+    );
+    let problem = Problem::not_found("unknown-topic", format!("there is no topic {name:?}; {hint}"));
+    match near {
+        Some(near) => problem.with("nearest", near),
+        None => problem,
+    }
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    let (status, kind, title) = match refusal.limit {
+        LimitKind::Rate => (StatusCode::TOO_MANY_REQUESTS, "rate", "Too many records"),
+        LimitKind::Concurrency | LimitKind::Adaptive | LimitKind::Breaker => {
+            (StatusCode::SERVICE_UNAVAILABLE, "concurrency", "Too many requests at a time")
+        }
+    };
+    Problem::new(status, kind, title, refusal.to_string())
+        .with("limit", refusal.limit.as_str())
+        .with("value", refusal.value)
+        .after(refusal.retry_after.unwrap_or(COME_BACK))
+}
+
+fn unavailable(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The log cannot take records now", detail)
+        .after(COME_BACK)
+}
+
+/// What a fault of the log means to the caller.
+pub(crate) fn problem_of(fault: &Fault) -> Problem {
+    let detail = fault.to_string();
+    match fault.error().downcast_ref::<LogError>() {
+        Some(LogError::UnknownTopic { topic, nearest }) => {
+            unknown_topic(topic, nearest.first().map(String::as_str))
+        }
+        Some(LogError::Overload { .. }) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "full", "The append queue is full", detail)
+                .after(COME_BACK)
+        }
+        Some(error) if error.is_disk_full() => {
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full", detail)
+                .after(COME_BACK)
+        }
+        Some(LogError::Record(_)) => event::too_large(detail),
+        Some(LogError::UnknownPartition { .. } | LogError::Name(_)) => Problem::bad_request("topic", detail),
+        _ if fault.class() == Class::Bug => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", "This is a defect of Seawall", detail)
+        }
+        _ => unavailable(detail),
+    }
+}

@@ -1,0 +1,298 @@
+use super::*;
+use crate::config::BearerToken;
+use crate::listen::client::{Reply, call, raw};
+use crate::listen::{Bounds, Listening};
+use async_compression::tokio::write::GzipEncoder;
+use seawall_core::{Limit, SystemClock};
+use seawall_guard::{ConcurrencyOptions, GuardOptions, RateOptions};
+use seawall_log::{BrokerOptions, Driver, TopicOptions};
+use seawall_wal::RealDisk;
+use std::net::SocketAddr;
+use tokio::io::AsyncWriteExt;
+
+struct Server {
+    addr: SocketAddr,
+    broker: Broker,
+    counts: Arc<Counts>,
+    _listening: Listening,
+    _dir: tempfile::TempDir,
+}
+
+const MAX_BODY: usize = 64 * 1024;
+
+fn guard(options: GuardOptions) -> Guard {
+    Guard::new(options, Arc::new(SystemClock::new()), 1).expect("valid")
+}
+
+async fn server() -> Server {
+    with(|_| ()).await
+}
+
+async fn with(change: impl FnOnce(&mut Ingest)) -> Server {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Arc::new(SystemClock::new());
+    let (broker, _) =
+        Broker::open(RealDisk, BrokerOptions::new(dir.path()), clock.clone(), Driver::Thread).expect("open");
+    broker.create_topic("orders", TopicOptions::partitions(4)).expect("made");
+    let (listener, bound) = Listening::bind("127.0.0.1:0".parse().expect("an address")).await.expect("bound");
+    let unlimited = GuardOptions {
+        concurrency: ConcurrencyOptions { limit: 1_000_000, ..ConcurrencyOptions::default() },
+        ..GuardOptions::default()
+    };
+    let mut ingest = Ingest {
+        broker: broker.clone(),
+        clock,
+        access: Access { bound, hosts: Vec::new(), token: None },
+        requests: guard(unlimited.clone()),
+        records: guard(unlimited),
+        max_body: MAX_BODY,
+        body_timeout: Duration::from_millis(300),
+        counts: Arc::new(Counts::default()),
+        stop: CancellationToken::new(),
+    };
+    change(&mut ingest);
+    let counts = ingest.counts.clone();
+    let listening = Listening::serve(listener, Arc::new(ingest), Bounds::default()).expect("serving");
+    Server { addr: bound, broker, counts, _listening: listening, _dir: dir }
+}
+
+const PATH: &str = "/v1/topics/orders/records";
+
+impl Server {
+    async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        call(self.addr, "POST", PATH, headers, body).await
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        call(self.addr, "GET", path, &[], b"").await
+    }
+
+    fn stored(&self) -> u64 {
+        (0..4).map(|p| self.broker.end_offset("orders", p).expect("there")).sum()
+    }
+}
+
+#[tokio::test]
+async fn the_answer_is_the_receipt_and_the_record_is_there() {
+    let server = server().await;
+    let reply = server.post(&[("seawall-key", "c7"), ("ce-id", "order-17")], b"one anchor").await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    let receipt = reply.json();
+    assert_eq!(
+        (&receipt["durability"], &receipt["token"], &receipt["offset"]),
+        (&"synced".into(), &"order-17".into(), &0.into())
+    );
+    let partition = u32::try_from(receipt["partition"].as_u64().expect("a number")).expect("small");
+    let limit = Limit { records: 10, bytes: 1 << 20 };
+    let batch = server.broker.fetch("orders", partition, 0, limit).expect("read");
+    assert_eq!(batch.records[0].record.value, "one anchor");
+    assert_eq!(batch.records[0].record.key.as_deref(), Some(&b"c7"[..]));
+    assert_eq!(server.counts.accepted(), 1);
+}
+
+#[tokio::test]
+async fn every_content_mode_is_taken() {
+    let server = server().await;
+    let event = r#"{"specversion":"1.0","id":"a","source":"/s","type":"t","data":{"n":1}}"#;
+    let structured = [("content-type", "application/cloudevents+json")];
+    assert_eq!(server.post(&structured, event.as_bytes()).await.status, 201);
+    let binary = [("ce-specversion", "1.0"), ("ce-id", "b"), ("ce-source", "/s"), ("ce-type", "t")];
+    assert_eq!(server.post(&binary, b"x").await.json()["token"], "b");
+    let batch = [("content-type", "application/cloudevents-batch+json")];
+    let reply = server.post(&batch, format!("[{event},{event}]").as_bytes()).await;
+    assert_eq!((reply.status, reply.json().as_array().map(Vec::len)), (201, Some(2)));
+    let reply = server.post(&batch, format!("[{event},{{}}]").as_bytes()).await;
+    assert_eq!(
+        (reply.status, &reply.json()[0]["status"], &reply.json()[1]["status"]),
+        (207, &201.into(), &400.into())
+    );
+    let lines = [("content-type", "application/x-ndjson"), ("seawall-key", "k")];
+    assert_eq!(server.post(&lines, b"{\"a\":1}\n{\"a\":2}\n").await.json().as_array().map(Vec::len), Some(2));
+    assert_eq!(server.post(&[], b"plain").await.status, 201);
+    let chunked = "POST /v1/topics/orders/records?key=k HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                   transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    assert_eq!(raw(server.addr, chunked.as_bytes()).await.expect("an answer").status, 201);
+    assert_eq!(server.stored(), 9);
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_back_as_lines() {
+    let server = server().await;
+    for n in 0..20 {
+        let key = format!("c{n}");
+        server.post(&[("seawall-key", &key)], n.to_string().as_bytes()).await;
+    }
+    let read = server.get(PATH).await;
+    let mut values: Vec<u64> = read
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("json"))
+        .map(|line| line["value"].as_str().expect("text").parse().expect("a number"))
+        .collect();
+    values.sort_unstable();
+    assert_eq!(values, (0..20).collect::<Vec<_>>());
+    assert_eq!(server.get(&format!("{PATH}?limit=3")).await.text().lines().count(), 3);
+    let one = server.get(&format!("{PATH}?partition=2&from=1")).await.text();
+    assert!(one.lines().all(|line| line.contains("\"partition\":2") && !line.contains("\"offset\":0,")));
+    assert_eq!(server.get(&format!("{PATH}?from=end")).await.text(), "");
+    let lines = [("content-type", line::CONTENT_TYPE)];
+    assert_eq!(server.post(&lines, read.body.as_slice()).await.status, 201, "what was read can be written");
+    let topics = server.get("/v1/topics").await.json();
+    assert_eq!(
+        (&topics["topics"][0]["name"], topics["topics"][0]["partitions"].as_array().map(Vec::len)),
+        (&"orders".into(), Some(4))
+    );
+}
+
+use crate::line;
+
+#[tokio::test]
+async fn a_follower_sees_what_comes_later() {
+    let server = server().await;
+    let addr = server.addr;
+    let path = format!("{PATH}?follow=true&from=end&limit=2");
+    let follower = tokio::spawn(async move { call(addr, "GET", &path, &[], b"").await });
+    let mut sent = 0;
+    while !follower.is_finished() && sent < 10_000 {
+        server.post(&[], b"x").await;
+        sent += 1;
+    }
+    assert_eq!(follower.await.expect("ended by its limit").text().lines().count(), 2);
+}
+
+/// Method, path, headers; status, and what the problem says.
+type Case = (&'static str, &'static str, Vec<(&'static str, &'static str)>, u16, &'static str);
+
+#[tokio::test]
+async fn mistakes_get_their_problem_and_store_nothing() {
+    let server = server().await;
+    let cases: [Case; 19] = [
+        ("POST", "/v1/topics/ordres/records", vec![], 404, "did you mean \\\"orders\\\""),
+        ("POST", "/v1/topics/%2e%2e%2fetc/records", vec![], 400, "topic name"),
+        ("POST", "/v1/topics/../records", vec![], 400, "directory's own name"),
+        ("POST", "/v1/topics/a%0d%0ab/records", vec![], 400, "topic name"),
+        ("POST", "/v1/topics/%ff/records", vec![], 400, "UTF-8"),
+        ("POST", "/v1/topics/orders", vec![], 404, "nothing is here"),
+        ("PUT", PATH, vec![], 405, "GET, POST"),
+        ("POST", "/v1/topics/orders/records?kye=1", vec![], 400, "did you mean \\\"key\\\""),
+        ("POST", "/v1/topics/orders/records?key=a&key=b", vec![], 400, "twice"),
+        ("POST", "/v1/topics/orders/records?key=a%0d%0aX-Evil:%201", vec![], 400, "control character"),
+        ("POST", PATH, vec![("seawall-key", "a%0d%0aX-Evil:%201")], 400, "control character"),
+        ("POST", PATH, vec![("content-encoding", "br")], 415, "gzip"),
+        ("POST", PATH, vec![("content-encoding", "gzip")], 400, "not valid gzip"),
+        ("POST", PATH, vec![("host", "evil.example")], 403, "evil.example"),
+        ("POST", PATH, vec![("origin", "http://evil.example")], 403, "evil.example"),
+        ("GET", "/v1/topics/orders/records?partition=4", vec![], 400, "0 to 3"),
+        ("GET", "/v1/topics/orders/records?from=soon", vec![], 400, "no number"),
+        ("GET", "/v1/topics/orders/records?follow=maybe", vec![], 400, "true or false"),
+        ("GET", "/v1/topics/nothing/records", vec![], 404, "no topic"),
+    ];
+    for (method, path, headers, status, says) in cases {
+        let reply = call(server.addr, method, path, &headers, b"x").await;
+        assert_eq!(reply.status, status, "{method} {path} {headers:?}: {reply:?}");
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{path}");
+        assert!(reply.text().contains(says), "{path}: {}", reply.text());
+        assert!(!reply.head.to_ascii_lowercase().contains("x-evil"), "{path}");
+    }
+    assert_eq!(server.stored(), 0);
+    assert!(server.counts.refused(Refused::Invalid) > 0);
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused() {
+    let server = server().await;
+    let large = vec![b'x'; MAX_BODY + 1];
+    assert_eq!(server.post(&[], &large).await.status, 413);
+    assert_eq!(server.post(&[], &large[1..]).await.status, 201);
+    let chunk = format!("{:x}\r\n{}\r\n", MAX_BODY, "x".repeat(MAX_BODY));
+    let chunked = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"
+    );
+    assert_eq!(raw(server.addr, chunked.as_bytes()).await.map(|reply| reply.status), Some(413));
+    assert_eq!(server.stored(), 1);
+}
+
+async fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzipEncoder::new(Vec::new());
+    encoder.write_all(bytes).await.expect("packed");
+    encoder.shutdown().await.expect("packed");
+    encoder.into_inner()
+}
+
+/// This process's peak memory so far, in KiB.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("linux");
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+#[tokio::test]
+async fn gzip_is_taken_and_bombs_are_not() {
+    let server = with(|ingest| ingest.max_body = 16 << 20).await;
+    let packed = [("content-encoding", "gzip"), ("seawall-key", "k")];
+    assert_eq!(server.post(&packed, &gzip(b"small").await).await.status, 201);
+    let bomb = gzip(&vec![0; 50 << 20]).await;
+    assert!(bomb.len() < 64 << 10, "{}", bomb.len());
+    let before = peak_kib();
+    for _ in 0..4 {
+        assert_eq!(server.post(&packed, &bomb).await.status, 413);
+    }
+    let grown = peak_kib() - before;
+    assert!(grown < 8 << 10, "the bomb cost {grown} KiB");
+    let mut half = gzip(b"cut off").await;
+    half.truncate(half.len() - 6);
+    assert_eq!(server.post(&packed, &half).await.status, 400);
+    assert_eq!(server.stored(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_cut_off() {
+    let server = server().await;
+    let slow = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nabc");
+    let reply = raw(server.addr, slow.as_bytes()).await.expect("an answer, then the end");
+    assert_eq!(reply.status, 408);
+    assert_eq!(server.stored(), 0);
+}
+
+#[tokio::test]
+async fn limits_refuse_by_name_and_say_when_to_come_back() {
+    let rate = RateOptions { per_second: 0.001, burst: 3 };
+    let server =
+        with(|ingest| ingest.records = guard(GuardOptions { rate: Some(rate), ..GuardOptions::default() }))
+            .await;
+    let lines = [("content-type", "application/x-ndjson")];
+    let reply = server.post(&lines, b"1\n2\n").await;
+    assert_eq!(reply.status, 201);
+    let reply = server.post(&lines, b"3\n4\n").await;
+    assert_eq!(
+        (reply.status, &reply.json()[0]["status"], &reply.json()[1]["status"]),
+        (207, &201.into(), &429.into())
+    );
+    let reply = server.post(&[], b"5").await;
+    assert_eq!(reply.status, 429);
+    assert!(reply.header("retry-after").is_some_and(|s| s.parse::<u64>().is_ok_and(|s| s >= 1)), "{reply:?}");
+    assert_eq!((server.stored(), server.counts.refused(Refused::Rate)), (3, 2));
+
+    let one = GuardOptions {
+        concurrency: ConcurrencyOptions { limit: 1, ..ConcurrencyOptions::default() },
+        ..GuardOptions::default()
+    };
+    let requests = guard(one);
+    let held = requests.try_acquire().expect("the only permit");
+    let server = with(|ingest| ingest.requests = requests.clone()).await;
+    let reply = server.post(&[], b"x").await;
+    assert_eq!((reply.status, reply.json()["type"].clone()), (503, "urn:seawall:problem:concurrency".into()));
+    drop(held);
+    assert_eq!(server.post(&[], b"x").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_token_is_demanded_where_one_is_set() {
+    let token = BearerToken::new("ingest", "0123456789abcdef").expect("fit");
+    let server = with(|ingest| ingest.access.token = Some(token)).await;
+    assert_eq!(server.post(&[], b"x").await.status, 401);
+    assert_eq!(server.post(&[("authorization", "Bearer 0123456789abcdeX")], b"x").await.status, 401);
+    assert_eq!(server.get(PATH).await.status, 401);
+    assert_eq!(server.stored(), 0);
+    assert_eq!(server.post(&[("authorization", "Bearer 0123456789abcdef")], b"x").await.status, 201);
+}

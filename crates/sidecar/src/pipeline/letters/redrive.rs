@@ -1,0 +1,159 @@
+//! Sending dead letters back to where they came from, at a rate their service can bear.
+
+use super::filter::{self, Choice};
+use super::{Letter, Letters};
+use seawall_consumer::dead_letter::Provenance;
+use seawall_core::token::TOKEN_HEADER;
+use seawall_core::{Class, Classify, Fault, Header, Outgoing, Record, Sink};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Where a redriven record came from: `topic/partition/offset` of its letter.
+pub(crate) const REDRIVEN_FROM: &str = "seawall-redriven-from";
+/// How long letters are gathered before they are appended and remembered together.
+const TICK: Duration = Duration::from_millis(100);
+/// The most letters appended together.
+const BATCH_MAX: usize = 1_000;
+
+/// How a redrive stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Whether one is under way.
+    pub running: bool,
+    /// How many letters it was about at its start, at most.
+    pub count: u64,
+    /// Letters appended to their origin and remembered as done.
+    pub redriven: u64,
+    /// Letters left where they are, for `error`.
+    pub failed: u64,
+    /// What the last failure was.
+    pub error: Option<String>,
+}
+
+/// Why no redrive was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RedriveError {
+    /// One is under way.
+    #[error("a redrive of this pipeline is under way; wait until it is done")]
+    Running,
+}
+
+impl Classify for RedriveError {
+    fn class(&self) -> Class {
+        Class::Transient
+    }
+}
+
+impl Letters {
+    /// How the last redrive stands.
+    pub fn progress(&self) -> Progress {
+        self.progress_mut().clone()
+    }
+
+    fn progress_mut(&self) -> MutexGuard<'_, Progress> {
+        self.redrive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts sending what `choice` means back to its origin, at most `rate` letters a second, on the current
+    /// runtime. Letters that fail stay where they are.
+    ///
+    /// # Errors
+    /// [`RedriveError::Running`].
+    pub fn redrive(self: &Arc<Self>, choice: Choice, rate: u32) -> Result<(), RedriveError> {
+        let count = choice.bound().unwrap_or_else(|| self.count());
+        {
+            let mut progress = self.progress_mut();
+            if progress.running {
+                return Err(RedriveError::Running);
+            }
+            *progress = Progress { running: true, count, ..Progress::default() };
+        }
+        let letters = self.clone();
+        tokio::spawn(async move {
+            // Dropped at whatever end, so that a redrive cannot stay under way for ever.
+            let ending = Ending(letters.clone());
+            if let Err(fault) = letters.run(choice, rate).await {
+                letters.progress_mut().error = Some(fault.to_string());
+            }
+            drop(ending);
+        });
+        Ok(())
+    }
+
+    async fn run(self: &Arc<Self>, choice: Choice, rate: u32) -> Result<(), Fault> {
+        let (found, mut letters) = mpsc::channel(BATCH_MAX);
+        let reading = self.clone();
+        let reader = tokio::task::spawn_blocking(move || {
+            filter::each(&reading, &choice, |letter| Ok(found.blocking_send(letter).is_ok()))
+        });
+        let per_tick = (f64::from(rate) * TICK.as_secs_f64()).ceil().clamp(1.0, BATCH_MAX as f64);
+        let tick = Duration::from_secs_f64(per_tick / f64::from(rate.max(1)));
+        let mut pace = tokio::time::interval(tick);
+        loop {
+            pace.tick().await;
+            let mut batch = Vec::with_capacity(per_tick as usize);
+            if letters.recv_many(&mut batch, per_tick as usize).await == 0 {
+                break;
+            }
+            self.send_back(batch).await?;
+        }
+        match reader.await {
+            Ok(read) => read,
+            Err(error) => Err(Fault::new(Class::Bug, error)),
+        }
+    }
+
+    /// Appends `batch` to its origins, then remembers durably what got a receipt.
+    async fn send_back(self: &Arc<Self>, batch: Vec<Letter>) -> Result<(), Fault> {
+        let (mut places, mut outgoing) = (Vec::new(), Vec::new());
+        for letter in batch {
+            match self.revive(letter) {
+                Some((id, record)) => {
+                    places.push(id);
+                    outgoing.push(record);
+                }
+                None => self.fail("the letter does not say where it came from"),
+            }
+        }
+        for (id, answer) in places.into_iter().zip(self.broker.send(outgoing).await) {
+            match answer {
+                Ok(_) => {
+                    self.settle(id);
+                    self.progress_mut().redriven += 1;
+                }
+                Err(fault) => self.fail(&fault.to_string()),
+            }
+        }
+        let committing = self.clone();
+        match tokio::task::spawn_blocking(move || committing.commit()).await {
+            Ok(committed) => committed,
+            Err(error) => Err(Fault::new(Class::Bug, error)),
+        }
+    }
+
+    fn fail(&self, why: &str) {
+        let mut progress = self.progress_mut();
+        progress.failed += 1;
+        progress.error = Some(why.to_owned());
+    }
+
+    /// The letter as a record of its origin again, under its old token.
+    fn revive(&self, letter: Letter) -> Option<(super::LetterId, Outgoing)> {
+        let story = letter.story?;
+        let mut record: Record = letter.record;
+        Provenance::strip(&mut record);
+        record.headers.set(Header::new(TOKEN_HEADER, story.token.as_bytes().clone()));
+        let from = format!("{}/{}/{}", self.topic, letter.id.partition, letter.id.offset);
+        record.headers.set(Header::new(REDRIVEN_FROM, from));
+        Some((letter.id, Outgoing { topic: story.origin.topic, partition: None, record }))
+    }
+}
+
+struct Ending(Arc<Letters>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.progress_mut().running = false;
+    }
+}

@@ -1,0 +1,298 @@
+//! One pipeline: from its topics in the log, through guard and claim, to its service.
+
+pub mod letters;
+pub mod options;
+
+use crate::config::{self, ClaimStore, Guard as GuardConfig, Retry};
+use crate::push::{Push, SetupError, Target, TargetError, Trust};
+use letters::Letters;
+use seawall_consumer::{Consumer, Driver, NoStore, OptionsError, Running, Snapshot};
+use seawall_core::{Class, Classify, Clock, TopicPartition};
+use seawall_guard::{Guard, GuardError};
+use seawall_idempotency::{DynStore, MemoryConfig, MemoryStore, Store, StoreStats};
+use seawall_log::{Broker, LogError, SourceOptions};
+use seawall_stores::{EmbeddedOptions, EmbeddedStore};
+use seawall_wal::RealDisk;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a pipeline cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The log refused.
+    #[error("the log refused")]
+    Log(#[from] LogError),
+    /// The claim store cannot be opened.
+    #[error("the claim store cannot be opened")]
+    Store(#[from] seawall_stores::OpenError),
+    /// The options contradict themselves.
+    #[error("the consumer refused its options")]
+    Options(#[from] OptionsError),
+    /// The guard refused its options.
+    #[error("the guard refused its options")]
+    Guard(#[from] GuardError),
+    /// The target is not to be called.
+    #[error("the push target is refused")]
+    Target(#[from] TargetError),
+    /// The push handler cannot be set up.
+    #[error("push cannot be set up")]
+    Push(#[from] SetupError),
+    /// A secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] config::SecretError),
+}
+
+impl Classify for PipelineError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Log(error) => error.class(),
+            _ => Class::Permanent,
+        }
+    }
+}
+
+/// A pipeline at work.
+pub struct Pipeline {
+    name: String,
+    topics: Vec<String>,
+    group: String,
+    ordering: config::Ordering,
+    limits: Mutex<Limits>,
+    queue: config::Queue,
+    allow: Vec<ipnet::IpNet>,
+    push: Arc<Push>,
+    guard: Arc<Guard>,
+    store: Option<(ClaimStore, DynStore)>,
+    consumer: Running,
+    letters: Arc<Letters>,
+    drain: std::time::Duration,
+}
+
+/// What of a pipeline can change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// What protects the service.
+    pub guard: GuardConfig,
+    /// What happens to a record that failed.
+    pub retry: Retry,
+}
+
+/// Why limits are refused; the old ones stay in force.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitsError {
+    /// The guard refused.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The consumer refused.
+    #[error(transparent)]
+    Consumer(#[from] OptionsError),
+}
+
+impl Pipeline {
+    /// Starts the pipeline that `config` describes on `broker`, whose topics exist. Claims are kept below
+    /// `data`. `at` is its place among the pipelines, for errors.
+    ///
+    /// # Errors
+    /// [`PipelineError`]; nothing is left running.
+    pub fn start(
+        at: usize,
+        config: &config::Pipeline,
+        broker: &Broker,
+        data: &Path,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+    ) -> Result<Self, PipelineError> {
+        let target = Target::parse(&config.push.url, Trust::ConfigFile, &config.push.allow_networks)?;
+        let push_options = options::push(&format!("pipeline[{at}].push"), &config.push)?;
+        let push = Arc::new(Push::new(target, push_options, clock.clone())?);
+        let guard = Arc::new(Guard::new(options::guard(&config.guard), clock.clone(), seed)?);
+        let store = open_store(config, data, clock.clone())?;
+        let letters = Arc::new(Letters::open(broker, &config.name, &config.dead_letter_topic())?);
+        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+        let source = broker.source(config.group(), &topics, SourceOptions::default())?;
+        let consumer_options = options::consumer(config);
+        let dead_letters = broker.clone();
+        // The store is chosen here, the consumer is made for each choice: a pipeline without claims pays none.
+        let consumer = match &store {
+            Some((_, store)) => Consumer::start(
+                consumer_options,
+                source,
+                push.clone(),
+                Some(Arc::new(store.clone())),
+                guard.clone(),
+                dead_letters,
+                clock,
+                seed,
+                Driver::Thread,
+            )?,
+            None => Consumer::start(
+                consumer_options,
+                source,
+                push.clone(),
+                None::<Arc<NoStore>>,
+                guard.clone(),
+                dead_letters,
+                clock,
+                seed,
+                Driver::Thread,
+            )?,
+        };
+        Ok(Self {
+            name: config.name.clone(),
+            topics: config.topics.clone(),
+            group: config.group().to_owned(),
+            ordering: config.ordering,
+            limits: Mutex::new(Limits { guard: config.guard.clone(), retry: config.retry }),
+            queue: config.queue,
+            allow: config.push.allow_networks.clone(),
+            push,
+            guard,
+            store,
+            consumer,
+            letters,
+            drain: config.drain.bound.0,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The topics it reads.
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// Its consumer group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Which records wait for each other.
+    pub fn ordering(&self) -> config::Ordering {
+        self.ordering
+    }
+
+    /// Its consumer in numbers.
+    pub fn snapshot(&self) -> Snapshot {
+        self.consumer.snapshot()
+    }
+
+    /// Its consumer.
+    pub fn consumer(&self) -> &Running {
+        &self.consumer
+    }
+
+    /// Its guard.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Its dead letters.
+    pub fn letters(&self) -> &Arc<Letters> {
+        &self.letters
+    }
+
+    /// Its claim store in numbers.
+    pub fn claims(&self) -> Option<(ClaimStore, StoreStats)> {
+        self.store.as_ref().map(|(kind, store)| (*kind, store.stats()))
+    }
+
+    /// The target in force, fit to be shown.
+    pub fn target(&self) -> String {
+        self.push.target().to_string()
+    }
+
+    /// Calls `url` from now on, once its address is found fit. Only `allow_networks` counts: the admin API
+    /// names no neighbours.
+    ///
+    /// # Errors
+    /// [`PipelineError::Target`] and [`PipelineError::Push`]; the old target stays in force.
+    pub async fn retarget(&self, url: &str) -> Result<(), PipelineError> {
+        let target = Target::parse(url, Trust::Admin, &self.allow)?;
+        self.push.vet(&target).await?;
+        self.push.retarget(target)?;
+        Ok(())
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other limits in force, from the next decision on.
+    ///
+    /// # Errors
+    /// [`LimitsError`]; the old ones stay in force, all of them.
+    pub fn set_limits(&self, new: Limits) -> Result<(), LimitsError> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.guard.reconfigure(options::guard(&new.guard))?;
+        if let Err(error) = self.consumer.set_limits(options::limits(&new.retry, &self.queue)) {
+            self.guard.reconfigure(options::guard(&limits.guard))?;
+            return Err(error.into());
+        }
+        *limits = new;
+        Ok(())
+    }
+
+    /// Pauses or resumes all partitions, those with the number `partition`, or that one of `topic`.
+    ///
+    /// # Errors
+    /// The partitions that are there, when it is none of them.
+    pub fn set_paused(
+        &self,
+        paused: bool,
+        topic: Option<&str>,
+        partition: Option<u32>,
+    ) -> Result<(), Vec<TopicPartition>> {
+        let change = |place: Option<&TopicPartition>| {
+            if paused { self.consumer.pause(place) } else { self.consumer.resume(place) }
+        };
+        let there = || self.snapshot().partitions.into_iter().map(|p| p.partition).collect::<Vec<_>>();
+        if topic.is_none() && partition.is_none() {
+            return change(None).map_err(|_| there());
+        }
+        let wanted: Vec<TopicPartition> = there()
+            .into_iter()
+            .filter(|place| topic.is_none_or(|topic| *place.topic == *topic))
+            .filter(|place| partition.is_none_or(|partition| place.partition == partition))
+            .collect();
+        let changed = wanted.iter().filter(|place| change(Some(place)).is_ok()).count();
+        if changed == 0 { Err(there()) } else { Ok(()) }
+    }
+
+    /// Stops: finishes what is in flight within the configured bound, commits, and says what was left.
+    pub async fn drain(&self) -> seawall_consumer::DrainReport {
+        self.consumer.drain(self.drain).await
+    }
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pipeline({})", self.name)
+    }
+}
+
+/// The store that `config` asks for. Tokens of two pipelines name two effects, so each has its own.
+fn open_store(
+    config: &config::Pipeline,
+    data: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<(ClaimStore, DynStore)>, PipelineError> {
+    let kind = config.claim.store;
+    let retention = config.claim.retention.0;
+    let store = match kind {
+        ClaimStore::None => return Ok(None),
+        ClaimStore::Memory => {
+            DynStore::new(MemoryStore::new(MemoryConfig { retention, ..MemoryConfig::default() }, clock))
+        }
+        ClaimStore::Embedded => {
+            let dir = data.join("claims").join(&config.name);
+            let mut options = EmbeddedOptions::new(dir);
+            options.retention = retention;
+            DynStore::new(EmbeddedStore::open(RealDisk, options, clock)?)
+        }
+    };
+    Ok(Some((kind, store)))
+}

@@ -1,0 +1,149 @@
+//! From what the config says to what each part is told.
+
+use crate::config::{self, Guard, Mode, Pipeline, Push, RatePerSecond, Retry};
+use crate::push::PushOptions;
+use seawall_consumer::{CommitOptions, ConsumerOptions, Limits, QueueOptions, RetryOptions};
+use seawall_guard::{AdaptiveOptions, BreakerOptions, ConcurrencyOptions, GuardOptions, RateOptions};
+use seawall_log::TopicOptions;
+use std::sync::Arc;
+
+/// The rate of `per_second`, with a burst of a tenth of it where none is given.
+fn rate(per_second: Option<RatePerSecond>, burst: Option<RatePerSecond>) -> Option<RateOptions> {
+    let per_second = per_second?.0.get();
+    let burst =
+        burst.map_or((per_second / 10).max(1), |burst| burst.0.get()).min(seawall_guard::rate::BURST_MAX);
+    Some(RateOptions { per_second: f64::from(per_second), burst })
+}
+
+/// What the guard of a pipeline is told.
+pub fn guard(guard: &Guard) -> GuardOptions {
+    let limit = guard.concurrency.0;
+    GuardOptions {
+        mode: match guard.mode {
+            Mode::Shed => seawall_guard::Mode::Shed,
+            Mode::Wait => seawall_guard::Mode::Wait { max: guard.max_wait.0 },
+        },
+        concurrency: ConcurrencyOptions { limit, ..ConcurrencyOptions::default() },
+        rate: rate(guard.rate, guard.burst),
+        adaptive: guard.adaptive.map(|adaptive| {
+            let (min, max) = (adaptive.min.0, adaptive.max.0);
+            let initial = AdaptiveOptions::default().initial.clamp(min, max);
+            AdaptiveOptions { min, max, initial, ..AdaptiveOptions::default() }
+        }),
+        breaker: guard.breaker.map(|breaker| BreakerOptions {
+            failure_ratio: breaker.failure_ratio,
+            calls_min: breaker.min_calls,
+            window: breaker.window.0,
+            open_for: breaker.open_for.0,
+            probes: breaker.probes,
+            ..BreakerOptions::default()
+        }),
+    }
+}
+
+/// What ingest's guard of requests is told: one permit each.
+pub fn ingest_requests(ingest: &config::Ingest) -> GuardOptions {
+    let limit = ingest.concurrency.0;
+    GuardOptions {
+        concurrency: ConcurrencyOptions { limit, ..ConcurrencyOptions::default() },
+        ..GuardOptions::default()
+    }
+}
+
+/// What ingest's guard of records is told: one token each, and as many permits as anyone could want.
+pub fn ingest_records(ingest: &config::Ingest) -> GuardOptions {
+    let limit = seawall_guard::concurrency::LIMIT_MAX;
+    GuardOptions {
+        concurrency: ConcurrencyOptions { limit, ..ConcurrencyOptions::default() },
+        rate: rate(ingest.rate, ingest.burst),
+        ..GuardOptions::default()
+    }
+}
+
+/// The part of a pipeline's limits that its consumer keeps.
+pub fn limits(retry: &Retry, queue: &config::Queue) -> Limits {
+    let defaults = RetryOptions::default();
+    Limits {
+        queue: QueueOptions { records: queue.records, bytes: queue.bytes.as_usize() },
+        retry: RetryOptions {
+            attempts_max: retry.attempts,
+            total_max: Some(retry.total.0),
+            base: retry.base.0,
+            max: retry.max.0,
+            parked_records: queue.parked_records,
+            parked_bytes: queue.parked_bytes.as_usize(),
+            ..defaults
+        },
+    }
+}
+
+/// What a pipeline's consumer is told.
+pub fn consumer(pipeline: &Pipeline) -> ConsumerOptions {
+    let Limits { queue, retry } = limits(&pipeline.retry, &pipeline.queue);
+    ConsumerOptions {
+        group: Arc::from(pipeline.group()),
+        ordering: match pipeline.ordering {
+            config::Ordering::Partition => seawall_consumer::Ordering::Partition,
+            config::Ordering::Key => seawall_consumer::Ordering::Key,
+            config::Ordering::Unordered => seawall_consumer::Ordering::Unordered,
+        },
+        queue,
+        retry,
+        commit: CommitOptions { interval: pipeline.commit.interval.0, ..CommitOptions::default() },
+        timeout: Some(pipeline.push.timeout.0),
+        lease: pipeline.claim.lease.0,
+        revoke_bound: pipeline.drain.bound.0,
+        dead_letter: Some(Arc::from(pipeline.dead_letter_topic())),
+        ..ConsumerOptions::new(pipeline.name.as_str())
+    }
+}
+
+/// What a pipeline's push is told.
+///
+/// # Errors
+/// When the token cannot be had.
+pub fn push(path: &str, push: &Push) -> Result<PushOptions, config::SecretError> {
+    let (file, env) = (push.token_file.as_deref(), push.token_env.as_deref());
+    let token = config::BearerToken::load(path, file, env)?;
+    Ok(PushOptions { timeout: push.timeout.0, max_connections: push.max_connections, token })
+}
+
+/// How a topic is set up.
+pub fn topic(topic: &config::Topic) -> TopicOptions {
+    TopicOptions {
+        partitions: topic.partitions,
+        retention_bytes: topic.retention_bytes.map(|size| size.0),
+        retention_age: topic.retention_age.map(|age| age.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the config's own check accepts, the parts accept too: at its defaults and at its bounds.
+    #[test]
+    fn what_the_config_accepts_the_parts_accept() {
+        let text = |guard: &str| {
+            format!(
+                "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://127.0.0.1:1/\"\n[pipeline.guard]\n{guard}"
+            )
+        };
+        let guards = [
+            "",
+            "mode = \"shed\"\nrate = 1",
+            "rate = 10_000_000\nburst = 1_000_000\nconcurrency = 1_000_000\nadaptive = { min = 1, max = 1_000_000 }",
+            "concurrency = 1\nadaptive = { min = 1, max = 1 }\nmax_wait = \"1ms\"",
+            "breaker = { failure_ratio = 1.0, window = \"10ms\", min_calls = 1, open_for = \"1ms\", probes = 1_000 }",
+            "rate = 10_000_000",
+        ];
+        for extra in guards {
+            let config = config::parse(&text(extra), "t").unwrap_or_else(|e| panic!("{extra}: {e}"));
+            let pipeline = &config.pipeline[0];
+            guard(&pipeline.guard).check().unwrap_or_else(|e| panic!("{extra}: {e}"));
+            ingest_requests(&config.ingest).check().expect("valid");
+            ingest_records(&config.ingest).check().expect("valid");
+            assert_eq!(consumer(pipeline).limits(), limits(&pipeline.retry, &pipeline.queue));
+        }
+    }
+}

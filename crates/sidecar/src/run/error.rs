@@ -1,0 +1,94 @@
+//! Why the process cannot start.
+
+use crate::config::SecretError;
+use crate::pipeline::PipelineError;
+use seawall_core::{Class, Classify};
+use seawall_guard::GuardError;
+use seawall_log::LogError;
+use std::io;
+use std::net::SocketAddr;
+
+/// Why the process cannot start, by the part that could not.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{listener} cannot listen on {addr}")]
+    Bind {
+        /// `ingest` or `admin`.
+        listener: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A listener could not be served.
+    #[error("{listener} cannot be served")]
+    Serve {
+        /// `ingest` or `admin`.
+        listener: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The embedded log cannot be opened.
+    #[error("the log cannot be opened")]
+    Log(#[from] LogError),
+    /// A topic cannot be made.
+    #[error("topic {topic:?} cannot be made")]
+    Topic {
+        /// Which.
+        topic: String,
+        /// Why not.
+        #[source]
+        source: LogError,
+    },
+    /// A pipeline cannot start.
+    #[error("pipeline {pipeline:?} cannot start")]
+    Pipeline {
+        /// Which.
+        pipeline: String,
+        /// Why not.
+        #[source]
+        source: PipelineError,
+    },
+    /// The guard of ingest refused its options.
+    #[error("the guard of ingest refused its options")]
+    Guard(#[from] GuardError),
+    /// Starting panicked: a defect.
+    #[error("starting crashed")]
+    Crashed(#[source] tokio::task::JoinError),
+}
+
+impl StartError {
+    pub(super) fn serve(listener: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Serve { listener, source }
+    }
+
+    /// Whether the config is at fault, rather than what it meets (ports, disk, permissions).
+    pub fn is_config(&self) -> bool {
+        match self {
+            Self::Topic { source, .. } => matches!(source, LogError::TopicExists { .. } | LogError::Name(_)),
+            Self::Pipeline { source, .. } => {
+                !matches!(source, PipelineError::Log(_) | PipelineError::Store(_))
+            }
+            Self::Secret(_) | Self::Guard(_) => true,
+            Self::Bind { .. } | Self::Serve { .. } | Self::Log(_) | Self::Crashed(_) => false,
+        }
+    }
+}
+
+impl Classify for StartError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Bind { .. } | Self::Serve { .. } => Class::Transient,
+            Self::Log(source) | Self::Topic { source, .. } => source.class(),
+            Self::Pipeline { source, .. } => source.class(),
+            Self::Secret(_) | Self::Guard(_) => Class::Permanent,
+            Self::Crashed(_) => Class::Bug,
+        }
+    }
+}
