@@ -1,0 +1,136 @@
+//! Talking to a running Seawall over HTTP.
+
+use crate::exit::{Failure, Kind};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use std::path::Path;
+use url::Url;
+
+/// A running Seawall, by the address of one of its listeners.
+pub(crate) struct Client {
+    base: Url,
+    token: Option<HeaderValue>,
+    pool: Pool<HttpConnector, Full<Bytes>>,
+}
+
+impl Client {
+    /// A client of the listener at `base`, with the bearer token in `token` where one is demanded.
+    ///
+    /// # Errors
+    /// When the address is not an `http` URL or the token cannot travel in a header.
+    pub(crate) fn new(base: Url, token: Option<&str>) -> Result<Self, Failure> {
+        if base.scheme() != "http" {
+            return Err(Failure::input(format_args!("address {base}: expected http://HOST:PORT")));
+        }
+        let token = match token {
+            None => None,
+            Some(token) => {
+                let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+                    .map_err(|_| Failure::input("the token holds bytes that cannot travel in a header"))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        Ok(Self { base, token, pool: Pool::builder(TokioExecutor::new()).build_http() })
+    }
+
+    /// Sends one request; an answer other than 2xx is a failure told with its problem document.
+    ///
+    /// # Errors
+    /// The connection's, or what the other side said.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let url = self.base.join(path).map_err(|e| Failure::input(format_args!("{path}: {e}")))?;
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        let (kind, bytes) = body.unwrap_or(("application/json", Bytes::new()));
+        let request = request
+            .header(header::CONTENT_TYPE, kind)
+            .body(Full::new(bytes))
+            .map_err(|e| Failure::new(Kind::Bug, e))?;
+        let response = self.pool.request(request).await.map_err(|e| {
+            Failure::environment(format_args!("no Seawall answers at {}: {}", self.base, chain(&e)))
+        })?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+
+    /// Sends one request and reads a JSON answer.
+    ///
+    /// # Errors
+    /// As [`Client::send`], and when the answer is not JSON.
+    pub(crate) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let body = body.map(|value| ("application/json", Bytes::from(value.to_string())));
+        let response = self.send(method, path, body).await?;
+        let bytes = collect(response).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Failure::environment(format_args!("{path} did not answer in JSON: {e}")))
+    }
+}
+
+/// The bearer token in `file`, where one is named.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn token(file: Option<&Path>) -> Result<Option<String>, Failure> {
+    file.map(|file| {
+        std::fs::read_to_string(file)
+            .map_err(|e| Failure::input(format_args!("--token-file {}: {e}", file.display())))
+    })
+    .transpose()
+}
+
+async fn collect(response: Response<Incoming>) -> Result<Bytes, Failure> {
+    let body = response.into_body().collect().await;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|e| Failure::environment(format_args!("the answer broke off: {e}")))
+}
+
+async fn refused(response: Response<Incoming>) -> Failure {
+    let status = response.status();
+    let body = collect(response).await.unwrap_or_default();
+    told(status, &serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// The failure that a status and its problem document tell.
+pub(crate) fn told(status: StatusCode, problem: &Value) -> Failure {
+    let kind = match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Kind::Overload,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Environment,
+        status if status.is_client_error() => Kind::Input,
+        _ => Kind::Environment,
+    };
+    let title = problem["title"].as_str().unwrap_or("refused");
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    Failure::new(kind, format_args!("{status}: {title}{}{detail}", if detail.is_empty() { "" } else { ": " }))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

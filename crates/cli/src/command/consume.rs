@@ -1,0 +1,140 @@
+//! `seawall consume TOPIC`: a topic's records, as lines.
+
+use crate::client::Client;
+use crate::embedded;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Format};
+use bytes::{Buf, BytesMut};
+use http::Method;
+use http_body_util::BodyExt;
+use seawall_core::{Limit, Record, TopicPartition, WallMs};
+use seawall_log::Broker;
+use seawall_sidecar::line;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use url::Url;
+
+/// What is read from the disk at a time.
+const CHUNK: Limit = Limit { records: 1_024, bytes: 1 << 20 };
+
+/// Print the records of a topic, one a line. No group position is moved.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The topic.
+    topic: String,
+    /// Start at the oldest record instead of after the newest.
+    #[arg(long)]
+    from_start: bool,
+    /// End after the last record instead of waiting for more. Always so with --data.
+    #[arg(long)]
+    exit_at_end: bool,
+    /// Only this partition.
+    #[arg(long)]
+    partition: Option<u32>,
+    /// The ingest address of a running Seawall.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", conflicts_with = "data")]
+    at: Url,
+    /// A file with the ingest token, where one is demanded.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    token_file: Option<PathBuf>,
+    /// The data directory of a Seawall that is not running, instead of an address.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// `text`: the values alone; `json`: whole records, as `produce --lines json` reads them.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    if let Some(dir) = &arguments.data {
+        let broker = embedded::open(dir, true)?;
+        let read = print_embedded(&broker, &arguments);
+        broker.close().map_err(embedded::failure)?;
+        return read;
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
+    runtime.block_on(print_running(&arguments))
+}
+
+fn print_embedded(broker: &Broker, arguments: &Arguments) -> Outcome {
+    let topic = broker.describe(&arguments.topic).map_err(Failure::input)?;
+    if let Some(wanted) = arguments.partition
+        && wanted as usize >= topic.partitions.len()
+    {
+        return Err(Failure::input(format_args!(
+            "--partition {wanted}: {} has 0 to {}",
+            topic.name,
+            topic.partitions.len() - 1
+        )));
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for partition in topic.partitions.iter().filter(|p| arguments.partition.is_none_or(|w| w == p.partition))
+    {
+        let place = TopicPartition::new(topic.name.clone(), partition.partition);
+        let mut next = if arguments.from_start { partition.start } else { partition.end };
+        while next < partition.end {
+            let batch =
+                broker.fetch(&topic.name, partition.partition, next, CHUNK).map_err(embedded::failure)?;
+            for fetched in &batch.records {
+                print(&mut out, &place, fetched.offset, &fetched.record, arguments.format)?;
+            }
+            next = batch.next.max(next + 1);
+        }
+    }
+    out.flush().map_err(output::closed)
+}
+
+fn print(
+    out: &mut impl Write,
+    place: &TopicPartition,
+    offset: u64,
+    record: &Record,
+    format: Format,
+) -> Outcome {
+    let written = match format {
+        Format::Json => writeln!(out, "{}", line::to_line(place, offset, record)),
+        Format::Text => out.write_all(&record.value).and_then(|()| out.write_all(b"\n")),
+    };
+    written.map_err(output::closed)
+}
+
+async fn print_running(arguments: &Arguments) -> Outcome {
+    let token = crate::client::token(arguments.token_file.as_deref())?;
+    let client = Client::new(arguments.at.clone(), token.as_deref())?;
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("from", if arguments.from_start { "start" } else { "end" });
+    query.append_pair("follow", if arguments.exit_at_end { "false" } else { "true" });
+    if let Some(partition) = arguments.partition {
+        query.append_pair("partition", &partition.to_string());
+    }
+    let path = format!("/v1/topics/{}/records?{}", arguments.topic, query.finish());
+    let mut body = client.send(Method::GET, &path, None).await?.into_body();
+    let mut out = io::stdout().lock();
+    let mut pending = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Failure::environment(format_args!("the answer broke off: {e}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        pending.extend_from_slice(data);
+        while let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
+            let whole = pending.split_to(end);
+            pending.advance(1);
+            print_line(&mut out, &whole, arguments.format)?;
+        }
+        out.flush().map_err(output::closed)?;
+    }
+    Ok(())
+}
+
+fn print_line(out: &mut impl Write, line: &[u8], format: Format) -> Outcome {
+    let written = match format {
+        Format::Json => out.write_all(line),
+        Format::Text => {
+            let record = line::from_line(line, WallMs(0))
+                .map_err(|_| Failure::environment(String::from_utf8_lossy(line)))?;
+            out.write_all(&record.value)
+        }
+    };
+    written.and_then(|()| out.write_all(b"\n")).map_err(output::closed)
+}

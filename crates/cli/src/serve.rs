@@ -1,0 +1,109 @@
+//! Serving until asked to stop: what `up` and `run` have in common.
+
+use crate::exit::{Failure, Kind, Outcome};
+use crate::output;
+use crate::shutdown::{Asked, Signals};
+use seawall_core::{Class, Classify, Fault};
+use seawall_sidecar::config::Config;
+use seawall_sidecar::{Sidecar, StartOptions, StopReport};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Listeners that the command line may move.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Listeners {
+    /// Where records are taken in, as IP:PORT; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    ingest: Option<SocketAddr>,
+    /// Where the admin API, the metrics and the dashboard are served, as IP:PORT; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+impl Listeners {
+    /// Puts the addresses given into `config`.
+    pub(crate) fn apply(self, config: &mut Config) {
+        config.ingest.addr = self.ingest.unwrap_or(config.ingest.addr);
+        config.admin.addr = self.admin.unwrap_or(config.admin.addr);
+    }
+}
+
+/// The runtime that serves.
+///
+/// # Errors
+/// When the system gives no threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::environment(format_args!("no runtime: {e}")))
+}
+
+/// Starts serving `config`; SIGHUP will read `file` again.
+///
+/// # Errors
+/// When the configuration, a port, the disk or another process stands in the way.
+pub(crate) async fn start(config: Config, file: Option<PathBuf>) -> Result<Sidecar, Failure> {
+    let started = Sidecar::start(config, StartOptions { config_file: file, ..StartOptions::default() }).await;
+    let sidecar = started.map_err(|error| {
+        let kind = match (error.is_config(), error.class()) {
+            (true, _) => Kind::Input,
+            (false, Class::Bug) => Kind::Bug,
+            (false, Class::Transient | Class::Permanent | Class::Overload) => Kind::Environment,
+        };
+        Failure::new(kind, Fault::from(error))
+    })?;
+    for (partition, lost) in sidecar.recovery().losses() {
+        output::note(format_args!(
+            "{partition}: recovery cut {} bytes that no receipt was given for",
+            lost.bytes()
+        ));
+    }
+    output::note(format_args!("ingest: http://{}", sidecar.ingest_addr()));
+    output::note(format_args!("admin: http://{}", sidecar.admin_addr()));
+    Ok(sidecar)
+}
+
+/// Serves until SIGINT or SIGTERM, then drains; a second signal leaves at once. SIGHUP reads the file again.
+///
+/// # Errors
+/// When something stood in the way of a clean end.
+pub(crate) async fn until_stopped(sidecar: Sidecar) -> Outcome {
+    let mut signals = Signals::listen()?;
+    while signals.next().await == Asked::Reload {
+        match sidecar.reload_file() {
+            Ok(()) => output::note(format_args!("the limits of the configuration file are in force")),
+            Err(error) => {
+                output::note(format_args!("the old configuration stays in force: {}", Fault::from(error)));
+            }
+        }
+    }
+    output::note(format_args!("draining; once more to leave at once"));
+    tokio::select! {
+        biased;
+        report = sidecar.stop() => finished(report),
+        () = async { while signals.next().await == Asked::Reload {} } => {
+            Err(Failure::environment("left before the drain was done; what was in flight is delivered again"))
+        }
+    }
+}
+
+fn finished(report: StopReport) -> Outcome {
+    for (name, drain) in &report.pipelines {
+        let (mut cancelled, mut waiting) = (0, 0);
+        for left in &drain.left {
+            cancelled += left.cancelled;
+            waiting += left.queued + left.parked;
+        }
+        output::note(format_args!(
+            "{name}: drained in {:?}, {cancelled} cancelled, {waiting} fetched and left for the next start",
+            drain.took
+        ));
+        if let Some(fault) = &drain.commit_failed {
+            output::note(format_args!(
+                "{name}: the last commit failed, what it held is delivered again: {fault}"
+            ));
+        }
+    }
+    report.log.map_or(Ok(()), |error| Err(Failure::environment(Fault::from(error))))
+}

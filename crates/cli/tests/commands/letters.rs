@@ -1,0 +1,65 @@
+//! `dlq`: dead letters listed, shown, driven again and purged.
+
+use crate::house::wait_for;
+use crate::tool::{Ended, post, seawall, total, up};
+use std::time::Duration;
+
+#[test]
+fn dead_letters_are_listed_shown_driven_again_and_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = up(dir.path(), "1.0");
+    let admin = format!("http://{}", server.admin);
+    let dlq =
+        |arguments: &[&str]| -> Ended { seawall(&[&["dlq"], arguments, &["--admin", &admin]].concat(), "") };
+    let lettered = |n| {
+        wait_for("dead letters", Duration::from_mins(1), || {
+            (total(&server, "dead_lettered") >= n
+                && dlq(&["ls", "orders", "--format", "json"]).json().len() == 3)
+                .then_some(())
+        });
+    };
+    for key in ["a", "b", "c"] {
+        assert_eq!(post(&server, key, br#"{"order":1}"#).status, 201);
+    }
+    lettered(3);
+
+    let table = dlq(&["ls", "orders"]).ok();
+    assert_eq!(table.lines().count(), 4, "a heading and three letters:\n{table}");
+    assert!(table.lines().skip(1).all(|row| row.contains("permanent") && row.contains("422")), "{table}");
+    let letters = dlq(&["ls", "orders", "--format", "json"]).json();
+    let mut keys: Vec<_> = letters.iter().map(|l| l["key"].as_str().unwrap()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["a", "b", "c"]);
+    assert_eq!(dlq(&["ls", "orders", "--limit", "1", "--format", "json"]).json().len(), 1);
+
+    let id = format!("{}/{}", letters[0]["partition"], letters[0]["offset"]);
+    let shown = dlq(&["show", "orders", &id, "--format", "json"]).json().remove(0);
+    assert_eq!(
+        (shown["origin"]["topic"].as_str(), shown["value"].as_str()),
+        (Some("orders"), Some("{\"order\":1}"))
+    );
+    assert!(dlq(&["show", "orders", &id]).ok().contains("\"origin\": {"));
+    assert!(dlq(&["show", "orders", "0/999"]).fails(3).contains("0/999"));
+    assert!(dlq(&["ls", "order"]).fails(3).contains(r#"did you mean "orders"?"#));
+    dlq(&["show", "orders", "seventeen"]).fails(2);
+    dlq(&["redrive", "orders"]).fails(2);
+
+    let done = dlq(&["redrive", "orders", &id, "--format", "json"]).json().remove(0);
+    assert_eq!((done["redriven"].as_u64(), done["running"].as_bool()), (Some(1), Some(false)), "{done}");
+    lettered(4);
+    assert_eq!(
+        dlq(&["redrive", "orders", "--all", "--rate", "2"]).ok(),
+        "3 redriven\n",
+        "it waits for the end"
+    );
+    lettered(7);
+
+    assert!(dlq(&["purge", "orders", "--all"]).fails(3).contains("--yes"));
+    assert_eq!(dlq(&["ls", "orders", "--format", "json"]).json().len(), 3, "nothing went");
+    let left = dlq(&["ls", "orders", "--format", "json"]).json();
+    let id = format!("{}/{}", left[1]["partition"], left[1]["offset"]);
+    assert_eq!(dlq(&["purge", "orders", &id, "--yes", "--format", "json"]).ok(), "{\"count\":1}\n");
+    assert_eq!(dlq(&["purge", "orders", "--all", "--yes"]).ok(), "2 purged\n");
+    assert!(dlq(&["ls", "orders", "--format", "json"]).json().is_empty());
+    server.stop();
+}

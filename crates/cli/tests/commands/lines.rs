@@ -1,0 +1,159 @@
+//! `produce` and `consume`: what goes in as lines comes out as lines.
+
+use crate::house::{self, seawall::Seawall};
+use crate::tool::{seawall, text, up};
+use serde_json::{Value, json};
+
+const ORDERS: &str = concat!(
+    r#"{"key":"a","value":"one","headers":{"x-kind":"plain","x-raw":{"base64":"gP8="}}}"#,
+    "\n",
+    r#"{"key_base64":"/wA=","value_base64":"/v8A"}"#,
+    "\n",
+    r#"{"key":"b","value":{"n":18446744073709551616.10},"headers":[["x","1"],["x","2"]],"timestamp_ms":5}"#,
+    "\n",
+    r#"{"value":"no key, \"quotes\", a tab \t and ö"}"#,
+    "\n",
+);
+
+/// Key, value and headers, without the place and the time; Seawall's own token left out.
+fn content(line: &Value) -> String {
+    let mut line = line.clone();
+    let fields = line.as_object_mut().unwrap();
+    for place in ["topic", "partition", "offset", "timestamp_ms"] {
+        fields.remove(place);
+    }
+    if let Some(headers) = fields.get_mut("headers").and_then(Value::as_object_mut) {
+        headers.remove("ce-id");
+    }
+    if let Some(headers) = fields.get_mut("headers").and_then(Value::as_array_mut) {
+        headers.retain(|pair| pair[0] != "ce-id");
+    }
+    fields.retain(|_, value| *value != json!({}) && *value != json!([]));
+    line.to_string()
+}
+
+fn contents(lines: &[Value]) -> Vec<String> {
+    let mut all: Vec<String> = lines.iter().map(content).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn raw_lines_with_keys_keep_the_order_of_each_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = text(&data);
+    seawall(&["produce", "orders", "--data", data], "x\n").fails(3);
+    let lines: Vec<_> = (0..300).map(|n| format!("k{}=>{n}=>\n", n % 7)).collect();
+    let produce = ["produce", "orders", "--data", data, "--create", "3", "--key-separator", "=>"];
+    seawall(&produce, &lines.concat()).ok();
+
+    let read = seawall(&["consume", "orders", "--data", data, "--from-start", "--format", "json"], "").json();
+    assert_eq!(read.len(), 300);
+    for k in 0..7 {
+        let key = format!("k{k}");
+        let values: Vec<_> = read.iter().filter(|r| r["key"] == key).map(|r| r["value"].clone()).collect();
+        let expected: Vec<_> = (k..300).step_by(7).map(|n| json!(format!("{n}=>"))).collect();
+        assert_eq!(values, expected, "{key}");
+    }
+    let partitions: std::collections::BTreeSet<_> =
+        read.iter().map(|r| r["partition"].as_u64().unwrap()).collect();
+    assert!(partitions.len() > 1 && partitions.iter().all(|p| *p < 3), "{partitions:?}");
+    let values = seawall(&["consume", "orders", "--data", data, "--from-start"], "").ok();
+    assert_eq!(values.lines().count(), 300);
+    assert_eq!(seawall(&["consume", "orders", "--data", data], "").ok(), "", "without --from-start: the end");
+    let refused = seawall(&["consume", "orders", "--data", data, "--partition", "3"], "").fails(3);
+    assert!(refused.contains("0 to 2"), "{refused}");
+}
+
+#[test]
+fn json_lines_carry_whole_records_from_one_log_to_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let produce = |data: &str, lines: &str| {
+        seawall(&["produce", "orders", "--data", data, "--create", "2", "--lines", "json"], lines).ok()
+    };
+    let consume = |data: &str| {
+        seawall(&["consume", "orders", "--data", data, "--from-start", "--format", "json"], "").ok()
+    };
+    produce(text(&one), ORDERS);
+    let first = consume(text(&one));
+    produce(text(&two), &first);
+    let read: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected: Vec<Value> = [
+        json!({"key": "a", "value": "one", "headers": {"x-kind": "plain", "x-raw": {"base64": "gP8="}}}),
+        json!({"key_base64": "/wA=", "value_base64": "/v8A"}),
+        json!({"key": "b", "value": "{\"n\":18446744073709551616.10}", "headers": [["x", "1"], ["x", "2"]]}),
+        json!({"value": "no key, \"quotes\", a tab \t and ö"}),
+    ]
+    .into();
+    assert_eq!(contents(&read), contents(&expected));
+    assert!(read.iter().any(|r| r["timestamp_ms"] == 5), "a given time stands: {read:#?}");
+    let second: Vec<Value> = consume(text(&two)).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(contents(&second), contents(&expected));
+}
+
+#[test]
+fn a_bad_line_is_named_by_file_and_line_and_what_stands_before_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("orders.ndjson"));
+    std::fs::write(&file, "{\"value\":1}\n{\"vlaue\":2}\n{\"value\":3}\n").unwrap();
+    let said = seawall(
+        &["produce", "orders", text(&file), "--data", text(&data), "--create", "1", "--lines", "json"],
+        "",
+    )
+    .fails(3);
+    assert!(said.contains("orders.ndjson:2: ") && said.contains("vlaue"), "{said}");
+    assert_eq!(seawall(&["consume", "orders", "--data", text(&data), "--from-start"], "").ok(), "1\n");
+}
+
+#[test]
+fn what_a_running_seawall_gives_can_be_piped_back_into_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = up(&dir.path().join("data"), "0");
+    let at = format!("http://{}", server.ingest);
+    let consume = || {
+        let all = ["consume", "orders", "--at", &at, "--from-start", "--exit-at-end", "--format", "json"];
+        seawall(&all, "").ok()
+    };
+    let produce = ["produce", "orders", "--at", &at, "--lines", "json"];
+    seawall(&produce, ORDERS).ok();
+    let once = consume();
+    assert_eq!(once.lines().count(), 4, "{once}");
+    seawall(&produce, &once).ok();
+    let read =
+        |lines: &str| -> Vec<Value> { lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect() };
+    let (once, twice) = (read(&once), read(&consume()));
+    assert_eq!(contents(&twice), contents(&[&once[..], &once[..]].concat()));
+    house::idle(&server);
+
+    for command in ["produce", "consume"] {
+        let said = seawall(&[command, "order", "--at", &at], "x\n").fails(3);
+        assert!(said.contains(r#"did you mean "orders"?"#), "{said}");
+    }
+    server.stop();
+    let said = seawall(&["produce", "orders", "--at", &at], "x\n").fails(4);
+    assert!(said.contains("no Seawall answers at"), "{said}");
+}
+
+#[test]
+fn a_seawall_with_a_rate_limit_is_waited_for_and_each_line_arrives_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("orders.toml");
+    let config = house::config(dir.path(), ([127, 0, 0, 1], 9).into());
+    std::fs::write(&file, format!("[ingest]\nrate = 1000\nburst = 150\n{config}")).unwrap();
+    let server = Seawall::run(&file);
+    let at = format!("http://{}", server.ingest);
+    let lines: Vec<_> = (0..500).map(|n| format!("k{}:{n}\n", n % 5)).collect();
+    seawall(&["produce", "orders", "--at", &at, "--key-separator", ":"], &lines.concat()).ok();
+    let all = ["consume", "orders", "--at", &at, "--from-start", "--exit-at-end", "--format", "json"];
+    let read = seawall(&all, "").json();
+    assert_eq!(read.len(), 500);
+    for k in 0..5 {
+        let key = format!("k{k}");
+        let values: Vec<_> = read.iter().filter(|r| r["key"] == key).map(|r| r["value"].clone()).collect();
+        let expected: Vec<_> = (k..500).step_by(5).map(|n| json!(n.to_string())).collect();
+        assert_eq!(values, expected, "{key}");
+    }
+    server.kill();
+}

@@ -1,0 +1,92 @@
+//! `wal`: a damaged log is named, and repaired only when told to.
+
+use crate::house;
+use crate::tool::{post, seawall, text, total, up};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Every file below `dir`, with its bytes.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            all.insert(path, bytes);
+        }
+    }
+    all
+}
+
+/// The segment that holds the most frames, as `wal inspect` shows it.
+fn fullest(data: &Path) -> Value {
+    let segments = seawall(&["wal", "inspect", text(data), "--format", "json"], "").json();
+    let frames = |s: &Value| s["next"].as_u64().unwrap() - s["first"].as_u64().unwrap();
+    let topics = segments.into_iter().filter(|s| s["log"].as_str().unwrap().contains("/t-"));
+    topics.max_by_key(frames).unwrap()
+}
+
+#[test]
+fn damage_is_named_and_repaired_only_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = up(&data, "0");
+    for n in 0..60 {
+        assert_eq!(post(&server, "one key", format!("{{\"order\":{n}}}").as_bytes()).status, 201);
+    }
+    house::settled(&server, 60);
+    assert_eq!(total(&server, "acked"), 60);
+    server.stop();
+    let sound = seawall(&["wal", "verify", text(&data)], "").ok();
+    assert!(sound.lines().all(|line| line.ends_with("sound")), "{sound}");
+    assert!(seawall(&["wal", "repair", text(&data)], "").ok().contains("nothing to repair"));
+
+    let segment = fullest(&data);
+    let name = segment["segment"].as_str().unwrap();
+    let path = Path::new(segment["log"].as_str().unwrap()).join(name);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let flipped = segment["bytes"].as_u64().unwrap() * 2 / 3;
+    bytes[flipped as usize] ^= 0x10;
+    std::fs::write(&path, bytes).unwrap();
+
+    let verified = seawall(&["wal", "verify", text(&data)], "");
+    let line = verified.out.lines().find(|line| line.contains(name) && !line.ends_with("sound"));
+    let line = line.unwrap_or_else(|| panic!("{verified:?}")).to_owned();
+    verified.fails(1);
+    let damaged = fullest(&data);
+    let at = damaged["bytes"].as_u64().unwrap();
+    assert!(at <= flipped && flipped - at < 4_096, "the frame that was hit: {at}, not {flipped}");
+    assert!(line.contains(&at.to_string()), "names the offset {at}: {line}");
+    let said = seawall(&["consume", "orders", "--data", text(&data), "--from-start"], "").fails(4);
+    assert!(said.contains(name) && said.contains(&at.to_string()), "{said}");
+
+    let before = files(&data);
+    let planned = seawall(&["wal", "repair", text(&data)], "");
+    assert!(planned.out.contains("--write"), "{planned:?}");
+    planned.fails(1);
+    assert!(before == files(&data), "a plan changes nothing");
+
+    let done = seawall(&["wal", "repair", text(&data), "--write"], "").ok();
+    assert!(done.contains(name), "{done}");
+    seawall(&["wal", "verify", text(&data)], "").ok();
+    let values = seawall(&["consume", "orders", "--data", text(&data), "--from-start"], "").ok();
+    let kept = values.lines().count();
+    let expected: Vec<_> = (0..kept).map(|n| format!("{{\"order\":{n}}}\n")).collect();
+    assert!(kept > 0 && kept < 60, "{kept}");
+    assert_eq!(values, expected.concat(), "the exact prefix");
+    assert!(
+        files(&data).keys().any(|file| file.extension().is_some_and(|e| e == "cut")),
+        "moved, not deleted"
+    );
+}
+
+#[test]
+fn a_directory_without_logs_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for action in ["inspect", "verify", "repair"] {
+        assert!(seawall(&["wal", action, text(dir.path())], "").fails(3).contains("no log"));
+    }
+}

@@ -1,0 +1,3 @@
+module fulfilment
+
+go 1.19
