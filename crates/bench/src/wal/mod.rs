@@ -1,0 +1,126 @@
+//! The log: 1 KiB frames, so many to each sync, made durable before the next are written.
+//!
+//! Everybody writes random bytes (nothing to compress) to the same disk, opens once, and gets rid of what it
+//! wrote between the rounds, so that those who recycle files measure recycled files.
+
+mod bare;
+mod ours;
+#[cfg(feature = "peers")]
+mod peers;
+
+use crate::compare::{BenchError, Better, Contender, Contest, Effort, timed};
+use std::path::{Path, PathBuf};
+
+const FRAME_BYTES: usize = 1024;
+/// Large enough that files change several times in a run, small enough to stay in the page cache.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// The log's contests.
+///
+/// # Errors
+/// When a log cannot be opened.
+pub(crate) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
+    let root = effort.dir.join("wal");
+    if root.exists() {
+        std::fs::remove_dir_all(&root).map_err(BenchError::io(root.display()))?;
+    }
+    let mut contests = Vec::new();
+    for (per_sync, groups) in [(64, 24), (256, 12)] {
+        let load = Load { per_sync, groups: effort.scaled(groups) };
+        let dir = |name: &str| fresh(&root, per_sync, name);
+        let bare = vec![bare::append(load, &dir("append")?)?, bare::existing(load, &dir("existing")?)?];
+        contests.push(Contest {
+            name: format!("1 KiB frames, {per_sync} to a sync"),
+            unit: "frames/s",
+            rounds: 31,
+            better: Better::Higher,
+            ours: ours::group_commit(load, &dir("group-commit")?)?,
+            peers: bare.into_iter().chain(others(load, &dir)?).collect(),
+        });
+        contests.push(Contest {
+            name: format!("1 KiB frames, {per_sync} to a sync, without the commit thread"),
+            unit: "frames/s",
+            rounds: 31,
+            better: Better::Higher,
+            ours: ours::log(load, &dir("log")?)?,
+            peers: vec![bare::append(load, &dir("append-2")?)?, bare::existing(load, &dir("existing-2")?)?],
+        });
+    }
+    Ok(contests)
+}
+
+/// Other logs and stores.
+#[cfg(feature = "peers")]
+fn others(
+    load: Load,
+    dir: &impl Fn(&str) -> Result<PathBuf, BenchError>,
+) -> Result<Vec<Contender>, BenchError> {
+    Ok(vec![
+        peers::okaywal(load, &dir("okaywal")?)?,
+        peers::raft_engine(load, &dir("raft-engine")?)?,
+        peers::fjall(load, &dir("fjall")?)?,
+        peers::sqlite(load, &dir("sqlite")?)?,
+    ])
+}
+
+/// Without the feature `peers` there is only what a person would write by hand.
+#[cfg(not(feature = "peers"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same signature as with the peers")]
+fn others(_: Load, _: &impl Fn(&str) -> Result<PathBuf, BenchError>) -> Result<Vec<Contender>, BenchError> {
+    Ok(Vec::new())
+}
+
+/// A round's work.
+#[derive(Clone, Copy)]
+struct Load {
+    per_sync: usize,
+    groups: u64,
+}
+
+/// A log under test: writes a group durably; tidies up when nobody measures.
+trait Durably {
+    fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), BenchError>;
+
+    fn tidy(&mut self) -> Result<(), BenchError> {
+        Ok(())
+    }
+}
+
+/// The contender that writes `load` to `log` in each round.
+fn contender(
+    name: &str,
+    version: impl Into<String>,
+    load: Load,
+    mut log: impl Durably + 'static,
+) -> Contender {
+    let frames = frames(load.per_sync);
+    Contender::new(name, version, move || {
+        let (written, took) = timed(|| {
+            for _ in 0..load.groups {
+                log.write(&frames)?;
+            }
+            Ok::<(), BenchError>(())
+        });
+        written?;
+        log.tidy()?;
+        Ok((load.groups * load.per_sync as u64) as f64 / took.as_secs_f64())
+    })
+}
+
+/// Random frames, the same for everybody.
+fn frames(count: usize) -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..count)
+        .map(|_| {
+            let mut frame = vec![0; FRAME_BYTES];
+            random.fill(&mut frame);
+            frame
+        })
+        .collect()
+}
+
+fn fresh(root: &Path, per_sync: usize, name: &str) -> Result<PathBuf, BenchError> {
+    let dir = root.join(per_sync.to_string()).join(name);
+    std::fs::create_dir_all(&dir).map_err(BenchError::io(dir.display()))?;
+    Ok(dir)
+}
