@@ -1,17 +1,21 @@
 //! `cargo xtask infra`: what the end-to-end tests need from the machine, found or installed.
 //!
-//! Only tools so far: a browser for the dashboard's picture, a Go toolchain for the service that is not
-//! written in Rust, Node for the dashboard's build, and what kills and cuts the power of the log's tests.
+//! Tools: a browser for the dashboard's picture, a Go toolchain for the service that is not written in Rust,
+//! Node for the dashboard's build, what kills and cuts the power of the log's tests, and Java and Maven for real
+//! Kafka brokers. The brokers themselves are `seawall-infra`'s, which tests use without this program.
 
 use crate::error::ChoreError;
 use crate::process;
+use crate::workspace;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub(crate) const HELP: &str = "cargo xtask infra\n\
-    finds the tools that the end-to-end tests need, installs missing ones with apt-get when run as root, and lists them";
+pub(crate) const HELP: &str = "cargo xtask infra [kafka [--brokers 1|3] [--tls] [--sasl] [--acls] [--set NAME=VALUE]…]\n\
+    finds the tools that the end-to-end tests need, installs missing ones with apt-get when run as root, and lists them;\n\
+    kafka: runs real brokers on private ports and says where, until Ctrl-C";
 
 /// A program from outside, and where Debian has it.
 struct Tool {
@@ -36,7 +40,23 @@ const NODE_MAJOR_MIN: u32 = 20;
 /// Distributions have Node without it.
 const NPM: Tool =
     Tool { name: "npm", variable: "SEAWALL_NPM", programs: &["npm"], packages: &["npm"], parts: &[] };
-const TOOLS: [Tool; 5] = [
+const JAVA: Tool = Tool {
+    name: "java",
+    variable: "SEAWALL_JAVA",
+    programs: &["java"],
+    packages: &["default-jre-headless"],
+    parts: KAFKA_PARTS,
+};
+const MAVEN: Tool = Tool {
+    name: "mvn",
+    variable: "SEAWALL_MVN",
+    programs: &["mvn"],
+    packages: &["maven"],
+    parts: KAFKA_PARTS,
+};
+/// The crates whose tests talk to real brokers.
+const KAFKA_PARTS: &[&str] = &["infra", "kafka", "cli"];
+const TOOLS: [Tool; 7] = [
     Tool {
         name: "chromium",
         variable: "SEAWALL_CHROMIUM",
@@ -46,6 +66,8 @@ const TOOLS: [Tool; 5] = [
     },
     Tool { name: "go", variable: "SEAWALL_GO", programs: &["go"], packages: &["golang-go"], parts: &["cli"] },
     NODE,
+    JAVA,
+    MAVEN,
     Tool {
         name: "strace",
         variable: "SEAWALL_STRACE",
@@ -72,6 +94,9 @@ pub(crate) struct Found {
 }
 
 pub(crate) fn run(args: &[String]) -> Result<bool, ChoreError> {
+    if args.first().is_some_and(|server| server == "kafka") {
+        return kafka(args);
+    }
     if let Some(arg) = args.first() {
         return Err(ChoreError::Usage(format!("infra takes no `{arg}`\n{HELP}")));
     }
@@ -86,6 +111,18 @@ pub(crate) fn run(args: &[String]) -> Result<bool, ChoreError> {
         }
     }
     Ok(complete)
+}
+
+/// Becomes the program that runs the brokers, so that a Ctrl-C is for that alone.
+fn kafka(args: &[String]) -> Result<bool, ChoreError> {
+    let mut command = workspace::cargo();
+    command.args(["run", "--quiet", "--package", "seawall-infra", "--"]).args(args);
+    for tool in [JAVA, MAVEN] {
+        let path = usable(&tool).map_err(|how| ChoreError::Program { what: tool.name.to_owned(), how })?;
+        command.env(tool.variable, path);
+    }
+    let what = process::describe(&command);
+    Err(ChoreError::io(what)(command.exec()))
 }
 
 /// What the tests of these crates need. What is missing is left out of the environment, and the test that

@@ -1,0 +1,64 @@
+//! A slot: a run of ports and a folder that one cluster has for itself while it lives.
+//!
+//! Ports below the kernel's ephemeral range, so that no outgoing connection takes one while its broker is down;
+//! reserved among our own processes by a file lock, which ends with the process. What a killed process left in
+//! the folder is removed by the slot's next owner.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+const PORT_FIRST: u16 = 20_000;
+const SLOTS: u16 = 500;
+/// 3 brokers of up to 6 listeners need 18.
+const PORTS: u16 = 20;
+
+/// The reservation; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    folder: PathBuf,
+    port_first: u16,
+    _lock: File,
+}
+
+impl Slot {
+    /// The first free slot; `None` where all are taken.
+    pub(crate) fn reserve(slots: &Path) -> io::Result<Option<Self>> {
+        fs::create_dir_all(slots)?;
+        for slot in 0..SLOTS {
+            let port_first = PORT_FIRST + slot * PORTS;
+            let lock = File::create(slots.join(format!("{port_first}.lock")))?;
+            if lock.try_lock().is_err() || !(port_first..port_first + PORTS).all(free) {
+                continue;
+            }
+            let folder = slots.join(port_first.to_string());
+            if folder.exists() && fs::remove_dir_all(&folder).is_err() {
+                continue;
+            }
+            fs::create_dir(&folder)?;
+            return Ok(Some(Self { folder, port_first, _lock: lock }));
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn port(&self, nth: u16) -> u16 {
+        debug_assert!(nth < PORTS, "a slot has {PORTS} ports");
+        self.port_first + nth
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // What stays is removed by the next owner.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
