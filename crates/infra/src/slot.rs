@@ -25,11 +25,15 @@ pub(crate) struct Slot {
 impl Slot {
     /// The first free slot; `None` where all are taken.
     pub(crate) fn reserve(slots: &Path) -> io::Result<Option<Self>> {
+        Self::reserve_where(slots, free)
+    }
+
+    fn reserve_where(slots: &Path, free: impl Fn(u16) -> bool) -> io::Result<Option<Self>> {
         fs::create_dir_all(slots)?;
         for slot in 0..SLOTS {
             let port_first = PORT_FIRST + slot * PORTS;
             let lock = File::create(slots.join(format!("{port_first}.lock")))?;
-            if lock.try_lock().is_err() || !(port_first..port_first + PORTS).all(free) {
+            if lock.try_lock().is_err() || !(port_first..port_first + PORTS).all(&free) {
                 continue;
             }
             let folder = slots.join(port_first.to_string());
@@ -61,4 +65,44 @@ impl Drop for Slot {
 
 fn free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_has_one_owner_and_the_next_one_finds_it_empty() {
+        let slots = crate::cache::folder().join(format!("slot-test-{}", std::process::id()));
+        let first = Slot::reserve_where(&slots, |_| true).unwrap().unwrap();
+        let second = Slot::reserve_where(&slots, |_| true).unwrap().unwrap();
+        assert_ne!(first.port(0), second.port(0));
+        let (folder, left) = (first.folder().to_owned(), first.folder().join("left"));
+        drop(first);
+        assert!(!folder.exists());
+        // As a killed process leaves it.
+        fs::create_dir(&folder).unwrap();
+        fs::write(&left, "").unwrap();
+        let third = Slot::reserve_where(&slots, |_| true).unwrap().unwrap();
+        assert!(third.folder().is_dir() && !left.exists());
+        drop((second, third));
+        fs::remove_dir_all(&slots).unwrap();
+    }
+
+    #[test]
+    fn a_slot_with_a_port_in_use_is_passed_over() {
+        let slots = crate::cache::folder().join(format!("slot-test-port-{}", std::process::id()));
+        let taken = PORT_FIRST + PORTS - 1;
+        let slot = Slot::reserve_where(&slots, |port| port != taken).unwrap().unwrap();
+        assert_eq!(slot.port(0), PORT_FIRST + PORTS);
+        assert!(Slot::reserve_where(&slots, |_| false).unwrap().is_none());
+        drop(slot);
+        fs::remove_dir_all(&slots).unwrap();
+    }
+
+    #[test]
+    fn a_bound_port_is_not_free() {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert!(!free(held.local_addr().unwrap().port()));
+    }
 }

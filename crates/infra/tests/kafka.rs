@@ -129,6 +129,14 @@ fn guarded_listeners_let_in_who_may_and_nobody_else() {
     good(kafka.tool("org.apache.kafka.tools.AclCommand", &[&grant[..], &what[..]].concat()).unwrap());
     assert_eq!(good(ask(&kafka.bootstrap_sasl(), &plain, TOPICS, &["--list"])).trim(), "orders");
 
+    // The way librdkafka's `enable.sasl.oauthbearer.unsecure.jwt` goes: a token that nobody signed.
+    let token = kafka.folder().join("token.properties");
+    let login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required";
+    let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\nsasl.jaas.config=";
+    let text = format!("{text}{login} unsecuredLoginStringClaim_sub=\"alice\";\n");
+    std::fs::write(&token, text).unwrap();
+    assert_eq!(good(ask(&kafka.bootstrap_sasl(), &token, TOPICS, &["--list"])).trim(), "orders");
+
     let mut stranger = alice.clone();
     stranger.password.push('x');
     let wrong = kafka.client_config(false, Some((&stranger, Mechanism::ScramSha256))).unwrap();
