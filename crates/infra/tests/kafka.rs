@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use seawall_infra::{Captured, KafkaCluster, KafkaError, KafkaOptions, Mechanism, kafka_or_skip};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -185,4 +188,36 @@ fn brokers_die_with_a_killed_process() {
     child.kill().unwrap();
     child.wait().unwrap();
     until_dead(&[pid]);
+}
+
+/// Passes connections on, counting them.
+fn forward(from: TcpListener, to: SocketAddr, count: Arc<AtomicU32>) {
+    for client in from.incoming() {
+        let (client, server) = (client.unwrap(), TcpStream::connect(to).unwrap());
+        count.fetch_add(1, Ordering::SeqCst);
+        for (mut from, mut to) in
+            [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+        {
+            thread::spawn(move || {
+                // Either side may hang up at any moment.
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+        }
+    }
+}
+
+#[test]
+fn clients_of_a_proxy_are_told_to_stay_with_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let options = KafkaOptions { proxied: vec![proxy], ..KafkaOptions::default() };
+    let Some(kafka) = kafka_or_skip("clients_of_a_proxy_are_told_to_stay_with_it", options) else { return };
+    let (upstream, count) = (kafka.upstream(1).unwrap(), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || forward(listener, upstream, counted));
+    let said = good(kafka.tool(VERSIONS, &["--bootstrap-server", &proxy.to_string()]).unwrap());
+    assert!(said.contains(&format!("{proxy} (id: 1")), "{said}");
+    // One to learn the brokers' addresses, one to the broker itself.
+    assert!(count.load(Ordering::SeqCst) >= 2);
 }
