@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// The levels, as ARCHITECTURE.md draws them.
 const LEVELS: &[(u8, &[&str])] = &[
-    (0, &["core", "pool"]),
+    (0, &["core", "pool", "infra"]),
     (1, &["guard", "wal", "idempotency"]),
     (2, &["consumer", "producer"]),
     (3, &["log", "kafka", "stores", "trace", "trace-ebpf"]),
