@@ -1,0 +1,107 @@
+//! Asking a cluster, and making topics in it.
+//!
+//! Nothing here joins a group or moves a group's offsets. All calls end within the time given to
+//! [`Admin::open`]; the names of what was asked for stand in the errors.
+
+mod assignment;
+mod groups;
+mod offsets;
+mod topics;
+
+pub use groups::{Group, Member};
+pub use offsets::{Committed, Span};
+pub use topics::{NewTopic, Partition, Topic};
+
+use crate::connection::Connection;
+use crate::error::KafkaError;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::util::Timeout;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Global errors are about single brokers; each call tells what it met itself.
+#[derive(Debug)]
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::debug!(%error, reason, "a Kafka client that only asks reports");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// A client that asks. Cloning shares it.
+#[derive(Clone)]
+pub struct Admin {
+    connection: Connection,
+    client: Arc<AdminClient<Quiet>>,
+    asking: Arc<Asking>,
+}
+
+/// The half that blocks its thread.
+pub(crate) struct Asking {
+    consumer: BaseConsumer<Quiet>,
+    wait: Duration,
+}
+
+impl Admin {
+    /// A client for the cluster of `connection` whose calls take at most `wait` each. No broker is asked yet.
+    ///
+    /// # Errors
+    /// [`KafkaError::Setting`] and [`KafkaError::Client`] name what is wrong with the settings.
+    pub fn open(connection: &Connection, wait: Duration) -> Result<Self, KafkaError> {
+        let made = |source| KafkaError::Client { doing: "making an admin client", source };
+        let client = connection.client_config(&[])?.create_with_context(Quiet).map_err(made)?;
+        let asking = Asking::open(connection, wait)?;
+        Ok(Self { connection: connection.clone(), client: Arc::new(client), asking: Arc::new(asking) })
+    }
+
+    fn options(&self) -> AdminOptions {
+        let wait = Some(Timeout::After(self.asking.wait));
+        AdminOptions::new().request_timeout(wait).operation_timeout(wait)
+    }
+
+    /// Runs what blocks on a thread that may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&Asking) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        let asking = Arc::clone(&self.asking);
+        // The join fails only where the runtime shuts down.
+        tokio::task::spawn_blocking(move || what(&asking)).await.unwrap_or(Err(KafkaError::Closed))
+    }
+}
+
+impl Asking {
+    pub(crate) fn open(connection: &Connection, wait: Duration) -> Result<Self, KafkaError> {
+        let consumer = consumer(connection, &[])?;
+        Ok(Self { consumer, wait })
+    }
+}
+
+/// A consumer that asks and reads, and never joins or commits.
+pub(crate) fn consumer(
+    connection: &Connection,
+    more: &[(&str, &str)],
+) -> Result<BaseConsumer<Quiet>, KafkaError> {
+    let mut owned = vec![
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        // The end of the log, as Kafka's own tools see it, not the end of what transactions have decided.
+        ("isolation.level", "read_uncommitted"),
+    ];
+    owned.extend_from_slice(more);
+    let made = |source| KafkaError::Client { doing: "making a client that asks", source };
+    connection.client_config(&owned)?.create_with_context(Quiet).map_err(made)
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}

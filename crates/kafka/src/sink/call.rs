@@ -1,0 +1,146 @@
+//! The answers of one call, filled in by delivery reports.
+
+use crate::error::KafkaError;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Below every offset that a broker gives.
+const UNANSWERED: i64 = i64::MIN;
+
+/// Where a record was written.
+#[derive(Debug)]
+struct Slot {
+    offset: AtomicI64,
+    partition: AtomicI32,
+}
+
+/// One call on its way: the producer's thread fills it in, the last report wakes the caller once.
+#[derive(Debug)]
+pub(super) struct Call {
+    slots: Box<[Slot]>,
+    failures: Mutex<Vec<(usize, KafkaError)>>,
+    /// Reports to come, and one for the caller until it waits.
+    open: AtomicUsize,
+    done: Notify,
+}
+
+impl Call {
+    pub(super) fn new(records: usize) -> Arc<Self> {
+        let slot = |_| Slot { offset: AtomicI64::new(UNANSWERED), partition: AtomicI32::new(-1) };
+        Arc::new(Self {
+            slots: (0..records).map(slot).collect(),
+            failures: Mutex::new(Vec::new()),
+            open: AtomicUsize::new(1),
+            done: Notify::new(),
+        })
+    }
+
+    /// The right, and the duty, to answer for the record at `place`.
+    pub(super) fn ticket(self: &Arc<Self>, place: usize) -> Box<Ticket> {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Box::new(Ticket { call: Arc::clone(self), place })
+    }
+
+    /// The record at `place` was never handed over.
+    pub(super) fn refuse(&self, place: usize, error: KafkaError) {
+        self.failures().push((place, error));
+    }
+
+    /// Waits until every ticket is gone. Called once.
+    pub(super) async fn answered(&self) {
+        self.one_less();
+        while self.open.load(Ordering::Acquire) > 0 {
+            self.done.notified().await;
+        }
+    }
+
+    /// Partition and offset of each record; `None` where it failed.
+    pub(super) fn written(&self) -> impl Iterator<Item = Option<(u32, u64)>> {
+        self.slots.iter().map(|slot| {
+            let partition = u32::try_from(slot.partition.load(Ordering::Relaxed)).ok()?;
+            Some((partition, u64::try_from(slot.offset.load(Ordering::Relaxed)).ok()?))
+        })
+    }
+
+    /// The failures so far, in no order.
+    pub(super) fn take_failures(&self) -> Vec<(usize, KafkaError)> {
+        std::mem::take(&mut self.failures())
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Vec<(usize, KafkaError)>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn one_less(&self) {
+        // Publishes what this report wrote, and, to the last one, what all others wrote.
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.done.notify_one();
+        }
+    }
+}
+
+/// Answers for one record. Dropped without an answer (the client went away with it), its record counts as
+/// unanswered instead of holding the call up for ever.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    call: Arc<Call>,
+    place: usize,
+}
+
+impl Ticket {
+    pub(super) fn written(self, partition: i32, offset: i64) {
+        let slot = &self.call.slots[self.place];
+        slot.offset.store(offset, Ordering::Relaxed);
+        slot.partition.store(partition, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(self, error: KafkaError) {
+        self.call.failures().push((self.place, error));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.call.one_less();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    fn ready(call: &Call) -> bool {
+        // `answered` gives the caller's own share back, so each look needs one.
+        call.open.fetch_add(1, Ordering::Relaxed);
+        pin!(call.answered()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_call_is_answered_when_its_last_ticket_is_gone_however_it_went() {
+        let call = Call::new(4);
+        let tickets: Vec<_> = (0..3).map(|place| call.ticket(place)).collect();
+        call.refuse(3, KafkaError::Closed);
+        call.one_less();
+        let mut tickets = tickets.into_iter();
+        tickets.next().unwrap().written(2, 70);
+        assert!(!ready(&call));
+        tickets.next().unwrap().failed(KafkaError::Closed);
+        assert!(!ready(&call));
+        drop(tickets.next());
+        assert!(ready(&call));
+        assert_eq!(call.written().collect::<Vec<_>>(), [Some((2, 70)), None, None, None]);
+        let mut failed: Vec<_> = call.take_failures().into_iter().map(|(place, _)| place).collect();
+        failed.sort_unstable();
+        assert_eq!(failed, [1, 3]);
+    }
+
+    #[test]
+    fn an_unknown_offset_is_no_receipt() {
+        let call = Call::new(1);
+        call.ticket(0).written(2, -1001);
+        assert_eq!(call.written().next(), Some(None));
+    }
+}

@@ -1,0 +1,32 @@
+//! What the client tells its context: delivery reports, and its own log.
+
+use super::call::Ticket;
+use super::error::undelivered;
+use rdkafka::ClientContext;
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+
+/// Hands each report to the call that waits for it. Runs on the producer's thread, and never waits.
+#[derive(Debug)]
+pub(super) struct Deliveries;
+
+impl ClientContext for Deliveries {
+    // Each record tells its own failure; these are about brokers that cannot be reached, and recover.
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::warn!(%error, reason, "the Kafka producer reports");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Self::DeliveryOpaque) {
+        match result {
+            Ok(message) => ticket.written(message.partition(), message.offset()),
+            Err((error, message)) => {
+                ticket.failed(undelivered(message.topic(), message.partition(), error.clone()));
+            }
+        }
+    }
+}

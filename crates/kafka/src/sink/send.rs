@@ -1,0 +1,209 @@
+//! The sink that writes outside transactions.
+
+use super::call::{Call, Ticket};
+use super::delivery::Deliveries;
+use super::error::{SinkError, refused};
+use super::options::SinkOptions;
+use super::order;
+use crate::connection::Connection;
+use crate::error::KafkaError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use seawall_core::{Durability, Fault, Outgoing, Receipt, Sink, TopicPartition};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A record on its way into the client, with the ticket that answers for it.
+type Draft<'a> = BaseRecord<'a, [u8], [u8], Box<Ticket>>;
+
+/// The client frees a record's room only after its report was handed out, so there is nothing to be woken by.
+const ROOM_CHECK: Duration = Duration::from_millis(2);
+/// After so many records a call lets others of its thread run: a record costs about 2 µs to hand over.
+const YIELD_AFTER: usize = 256;
+
+/// A [`Sink`] on a Kafka cluster with receipts of [`Durability::Replicated`]. The
+/// [module's page](super) says what a receipt and an error promise.
+///
+/// Dropping it waits up to [`SinkOptions::close_within`] for what is queued, blocking the thread; what is left
+/// then gets [`KafkaError::Closed`].
+pub struct KafkaSink {
+    producer: ThreadedProducer<Deliveries>,
+    queue_wait: Duration,
+    close_within: Duration,
+    closed: AtomicBool,
+}
+
+impl KafkaSink {
+    /// A producer for the cluster of `connection`. No broker is asked: one that is away is met by `send`.
+    ///
+    /// # Errors
+    /// [`KafkaError::Setting`] and [`KafkaError::Client`] name what is wrong with the settings.
+    pub fn open(connection: &Connection, options: &SinkOptions) -> Result<Self, KafkaError> {
+        Self::with_settings(connection, options, &[])
+    }
+
+    pub(super) fn with_settings(
+        connection: &Connection,
+        options: &SinkOptions,
+        more: &[(&str, &str)],
+    ) -> Result<Self, KafkaError> {
+        let producer = options
+            .config(connection, more)?
+            .create_with_context(Deliveries)
+            .map_err(|source| KafkaError::Client { doing: "making a producer", source })?;
+        Ok(Self {
+            producer,
+            queue_wait: options.queue_wait,
+            close_within: options.close_within,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Records handed over whose acknowledgement is still to come.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or_default()
+    }
+
+    /// Takes no more records and waits up to [`SinkOptions::close_within`] for those taken. Blocks the thread.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`] with the code `OperationTimedOut` where some are left.
+    pub fn close(&self) -> Result<(), KafkaError> {
+        self.closed.store(true, Ordering::Release);
+        let left = |source| refused(format!("flush with {} records left", self.in_flight()), source);
+        self.producer.flush(self.close_within).map_err(left)
+    }
+
+    pub(super) fn producer(&self) -> &ThreadedProducer<Deliveries> {
+        &self.producer
+    }
+
+    /// Hands one record over, waiting for room.
+    async fn hand_over(&self, outgoing: &Outgoing, ticket: Box<Ticket>) -> Result<(), KafkaError> {
+        let mut until = None;
+        let mut waiting = draft(outgoing, ticket);
+        loop {
+            let (error, back) = match self.producer.send(waiting) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal,
+            };
+            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            let until = *until.get_or_insert_with(|| Instant::now() + self.queue_wait);
+            let over = Instant::now() >= until;
+            if self.closed.load(Ordering::Acquire) {
+                back.delivery_opaque.failed(KafkaError::Closed);
+                return Err(KafkaError::Closed);
+            }
+            if !full || over {
+                let error = refused(format!("a record for topic {}", outgoing.topic), self.cause(error));
+                back.delivery_opaque.failed(error.clone());
+                // A record that is refused by itself stops nobody else.
+                return if full { Err(error) } else { Ok(()) };
+            }
+            waiting = back;
+            tokio::time::sleep(ROOM_CHECK).await;
+        }
+    }
+
+    /// A client that failed for good says so of every record; the reason lies behind.
+    fn cause(&self, error: ClientError) -> ClientError {
+        match (error.rdkafka_error_code(), self.producer.client().fatal_error()) {
+            (Some(RDKafkaErrorCode::Fatal), Some((code, _))) => ClientError::Global(code),
+            _ => error,
+        }
+    }
+
+    fn fit(outgoing: &Outgoing) -> Result<(), KafkaError> {
+        outgoing.record.check()?;
+        match outgoing.partition {
+            Some(partition) if i32::try_from(partition).is_err() => {
+                Err(KafkaError::setting("partition", &partition.to_string(), "at most 2147483647"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes `records` and waits for all answers, in their order.
+    pub(super) async fn write(&self, records: &[Outgoing]) -> Vec<Result<Receipt, Fault>> {
+        let call = Call::new(records.len());
+        let mut stopped = None;
+        for (place, outgoing) in records.iter().enumerate() {
+            if self.closed.load(Ordering::Acquire) {
+                stopped = Some(KafkaError::Closed);
+            }
+            if let Err(error) = Self::fit(outgoing) {
+                call.refuse(place, error);
+            } else if let Some(error) = &stopped {
+                call.refuse(place, KafkaError::clone(error));
+            } else {
+                stopped = self.hand_over(outgoing, call.ticket(place)).await.err();
+            }
+            if place % YIELD_AFTER == YIELD_AFTER - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        call.answered().await;
+        answers(records, &call)
+    }
+}
+
+impl Sink for KafkaSink {
+    async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
+        let mut answers = self.write(&records).await;
+        if answers.iter().any(Result::is_err) {
+            order::withhold(&records, &mut answers);
+        }
+        answers
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(error = %Fault::from(error), "a Kafka producer was dropped with records in it");
+        }
+    }
+}
+
+impl std::fmt::Debug for KafkaSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSink").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+fn draft(outgoing: &Outgoing, ticket: Box<Ticket>) -> Draft<'_> {
+    let Outgoing { topic, partition, record } = outgoing;
+    let mut draft: Draft<'_> = BaseRecord::with_opaque_to(topic, ticket).payload(&record.value[..]);
+    draft.key = record.key.as_deref();
+    // Bounded by `fit`.
+    draft.partition = partition.and_then(|partition| i32::try_from(partition).ok());
+    // Zero makes the client write down its own time.
+    draft.timestamp = Some(record.timestamp.0);
+    if !record.headers.is_empty() {
+        let empty = OwnedHeaders::new_with_capacity(record.headers.len());
+        draft.headers = Some(record.headers.iter().fold(empty, |headers, header| {
+            headers.insert(Header { key: header.name(), value: Some(&header.value[..]) })
+        }));
+    }
+    draft
+}
+
+fn answers(records: &[Outgoing], call: &Call) -> Vec<Result<Receipt, Fault>> {
+    let receipts = records.iter().zip(call.written());
+    let mut answers: Vec<_> = receipts
+        .map(|(Outgoing { topic, .. }, written)| match written {
+            Some((partition, offset)) => Ok(Receipt {
+                partition: TopicPartition::new(topic.clone(), partition),
+                offset,
+                durability: Durability::Replicated,
+            }),
+            None => Err(SinkError::Unanswered { topic: topic.to_string() }.into()),
+        })
+        .collect();
+    for (place, error) in call.take_failures() {
+        answers[place] = Err(error.into());
+    }
+    answers
+}
