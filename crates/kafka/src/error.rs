@@ -1,7 +1,11 @@
 //! What can go wrong with a cluster, by name.
 
+mod code;
+
 use rdkafka::error::RDKafkaErrorCode;
-use seawall_core::{Class, Classify, RecordError};
+use seawall_core::{Class, Classify, Generation, RecordError, TopicPartition};
+
+pub use code::{Meaning, is_fenced, meaning};
 
 /// Why Kafka refuses or fails: what was tried, what the broker or the client said, and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,15 +43,57 @@ pub enum KafkaError {
         #[source]
         source: rdkafka::error::KafkaError,
     },
+    /// A partition is not held under that assignment (any more): nothing may be committed for it.
+    #[error("group {group}: {partition} is not held under generation {}; another member may own it by now", given.0)]
+    NotHeld {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// The generation of the late completion.
+        given: Generation,
+    },
+    /// A commit was not answered in time; nothing is known of it.
+    #[error("group {group}: the commit was not answered within {waited_ms} ms; the next one supersedes it")]
+    Unanswered {
+        /// The group.
+        group: String,
+        /// How long it was waited for.
+        waited_ms: u128,
+    },
     /// A record over its bounds.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The operating system gave no thread.
+    #[error("no thread while {doing}")]
+    Thread {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::sync::Arc<std::io::Error>,
+    },
     /// The client or its thread was closed.
     #[error("the Kafka client is closed")]
     Closed,
 }
 
 impl KafkaError {
+    /// What a broker, or the client on its behalf, answered while `doing`.
+    pub(crate) fn refused(doing: impl Into<String>, source: rdkafka::error::KafkaError) -> Self {
+        let code = source.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        Self::Refused { doing: doing.into(), code, advice: meaning(code).advice, source }
+    }
+
+    /// Whether it says that somebody else holds what was held.
+    pub fn is_fenced(&self) -> bool {
+        match self {
+            Self::NotHeld { .. } => true,
+            Self::Refused { code, .. } => is_fenced(*code),
+            _ => false,
+        }
+    }
+
     pub(crate) fn setting(name: &str, value: &str, want: &str) -> Self {
         Self::Setting { name: name.to_owned(), value: value.to_owned(), want: want.to_owned() }
     }
@@ -56,9 +102,83 @@ impl KafkaError {
 impl Classify for KafkaError {
     fn class(&self) -> Class {
         match self {
-            Self::Setting { .. } | Self::Client { .. } | Self::Record(_) => Class::Permanent,
-            Self::Refused { .. } => Class::Transient,
+            Self::Setting { .. } | Self::Client { .. } | Self::Record(_) | Self::NotHeld { .. } => {
+                Class::Permanent
+            }
+            Self::Refused { code, .. } => meaning(*code).class,
+            Self::Unanswered { .. } | Self::Thread { .. } => Class::Transient,
             Self::Closed => Class::Bug,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::error::KafkaError as ClientError;
+    use rdkafka::types::RDKafkaRespErr;
+
+    /// Every code that librdkafka knows by number, the brokers' and its own.
+    fn all() -> impl Iterator<Item = RDKafkaErrorCode> {
+        (-199..=200).filter_map(|n| RDKafkaRespErr::try_from(n).ok()).map(RDKafkaErrorCode::from)
+    }
+
+    #[test]
+    fn every_code_has_a_class_and_an_advice() {
+        assert!(all().count() > 100, "{}", all().count());
+        for code in all() {
+            let meaning = meaning(code);
+            assert!(!meaning.advice.is_empty(), "{code:?}");
+            assert!(matches!(meaning.class, Class::Permanent | Class::Transient), "{code:?}");
+            if is_fenced(code) {
+                assert_eq!(meaning.class, Class::Permanent, "{code:?}: a fenced owner never retries");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_heal_stops_and_what_can_is_tried_again() {
+        use RDKafkaErrorCode as Code;
+        let class = |code| KafkaError::refused("x", ClientError::Global(code)).class();
+        for code in [
+            Code::SaslAuthenticationFailed,
+            Code::Authentication,
+            Code::TopicAuthorizationFailed,
+            Code::GroupAuthorizationFailed,
+            Code::UnsupportedVersion,
+            Code::InvalidConfig,
+            Code::FencedInstanceId,
+            Code::IllegalGeneration,
+            Code::UnknownMemberId,
+            Code::MessageSizeTooLarge,
+            Code::InvalidTopic,
+            Code::Fatal,
+        ] {
+            assert_eq!(class(code), Class::Permanent, "{code:?}");
+        }
+        for code in [
+            Code::BrokerTransportFailure,
+            Code::AllBrokersDown,
+            Code::NotLeaderForPartition,
+            Code::OperationTimedOut,
+            Code::CoordinatorLoadInProgress,
+            Code::CoordinatorNotAvailable,
+            Code::RebalanceInProgress,
+            Code::UnknownTopicOrPartition,
+            Code::Unknown,
+        ] {
+            assert_eq!(class(code), Class::Transient, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_message_says_what_was_tried_what_was_said_and_what_to_do() {
+        let source = ClientError::Global(RDKafkaErrorCode::GroupAuthorizationFailed);
+        let said = seawall_core::Fault::from(KafkaError::refused("joining group orders", source)).to_string();
+        for part in
+            ["joining group orders", "GroupAuthorizationFailed", "ACL Read", "Group authorization failed"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
         }
     }
 }

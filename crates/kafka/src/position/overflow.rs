@@ -1,0 +1,145 @@
+//! Where sets go that are too large for a commit's metadata: a compacted topic.
+//!
+//! Key: `group/topic/partition`. Value: the watermark (8 bytes, little-endian) and the bytes. The record is
+//! acknowledged by all in-sync replicas before the commit that points to it is sent, so a pointer never
+//! dangles. Compaction keeps the latest record of a key; `min.compaction.lag.ms` keeps an older one long enough
+//! for the commit that points to it to be superseded.
+
+use super::Pointer;
+use crate::connection::Connection;
+use crate::error::KafkaError;
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use seawall_core::{Commit, Offset};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The topic that overflowing positions are written to.
+pub(crate) const OVERFLOW_TOPIC: &str = "__seawall_positions";
+/// How long a superseded position is kept at least.
+const KEEP: &str = "86400000";
+
+/// Writes positions that do not fit into metadata.
+pub(crate) struct Overflow {
+    connection: Connection,
+    topic: String,
+    producer: Option<BaseProducer<Reports>>,
+    timeout: Duration,
+}
+
+type Report = (usize, Result<(i32, i64), ClientError>);
+
+/// Collects what became of the records of one round.
+#[derive(Clone, Default)]
+struct Reports(Arc<Mutex<Vec<Report>>>);
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<usize>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, nth: Box<usize>) {
+        let report = match result {
+            Ok(message) => Ok((message.partition(), message.offset())),
+            Err((error, _)) => Err(error.clone()),
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((*nth, report));
+    }
+}
+
+/// The key of a partition's positions.
+pub(crate) fn key(group: &str, topic: &str, partition: u32) -> String {
+    format!("{group}/{topic}/{partition}")
+}
+
+/// The value of a position.
+pub(crate) fn value(watermark: Offset, beyond: &[u8]) -> Vec<u8> {
+    [&watermark.to_le_bytes()[..], beyond].concat()
+}
+
+/// Reads [`value`]: the watermark and the bytes.
+pub(crate) fn parse_value(value: &[u8]) -> Option<(Offset, &[u8])> {
+    let (watermark, beyond) = value.split_first_chunk::<8>()?;
+    Some((Offset::from_le_bytes(*watermark), beyond))
+}
+
+impl Overflow {
+    /// Nothing is connected before the first position overflows.
+    pub(crate) fn new(connection: Connection, topic: String, timeout: Duration) -> Self {
+        Self { connection, topic, producer: None, timeout }
+    }
+
+    /// Writes the positions of `commits` and waits until they are acknowledged; the pointers are in the order
+    /// given.
+    pub(crate) fn write(&mut self, group: &str, commits: &[&Commit]) -> Result<Vec<Pointer>, KafkaError> {
+        if self.producer.is_none() {
+            self.create_topic()?;
+            let config = self.connection.client_config(&[
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                ("linger.ms", "0"),
+                ("message.timeout.ms", &self.timeout.as_millis().to_string()),
+            ])?;
+            let producer = config
+                .create_with_context(Reports::default())
+                .map_err(|source| KafkaError::Client { doing: "writing positions that overflow", source })?;
+            self.producer = Some(producer);
+        }
+        let Some(producer) = &self.producer else { return Err(KafkaError::Closed) };
+        let refused = |source| KafkaError::refused(format!("writing a position to {}", self.topic), source);
+        let reports = &producer.context().0;
+        reports.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for (nth, commit) in commits.iter().enumerate() {
+            let key = key(group, &commit.partition.topic, commit.partition.partition);
+            let value = value(commit.position.watermark, &commit.position.beyond);
+            let record: BaseRecord<'_, _, _, _> =
+                BaseRecord::with_opaque_to(&self.topic, Box::new(nth)).key(&key).payload(&value);
+            producer.send(record).map_err(|(error, _)| refused(error))?;
+        }
+        producer.flush(self.timeout).map_err(refused)?;
+        let mut reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
+        reports.sort_by_key(|(nth, _)| *nth);
+        if reports.len() != commits.len() {
+            return Err(refused(ClientError::MessageProduction(RDKafkaErrorCode::MessageTimedOut)));
+        }
+        let pointers = commits.iter().zip(reports).map(|(commit, (_, report))| {
+            let (partition, offset) = report.map_err(refused)?;
+            let watermark = commit.position.watermark;
+            Ok(Pointer { watermark, topic: self.topic.clone(), partition, offset })
+        });
+        pointers.collect()
+    }
+
+    fn create_topic(&self) -> Result<(), KafkaError> {
+        let doing = "creating the topic of overflowing positions";
+        let admin: AdminClient<DefaultClientContext> = self
+            .connection
+            .client_config(&[])?
+            .create()
+            .map_err(|source| KafkaError::Client { doing, source })?;
+        let refused = |source| KafkaError::refused(format!("{doing} {}", self.topic), source);
+        let known = admin.inner().fetch_metadata(Some(&self.topic), self.timeout).map_err(refused)?;
+        if known.topics().first().is_some_and(|topic| !topic.partitions().is_empty()) {
+            return Ok(());
+        }
+        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "compact")
+            .set("min.compaction.lag.ms", KEEP);
+        let options =
+            AdminOptions::new().operation_timeout(Some(self.timeout)).request_timeout(Some(self.timeout));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().build().map_err(|_| KafkaError::Closed)?;
+        let answers = runtime.block_on(admin.create_topics([&topic], &options)).map_err(refused)?;
+        for answer in answers {
+            match answer {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(refused(ClientError::Global(code))),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Commits, on a thread of their own.
+//!
+//! The client's own commit waits for its coordinator as long as that takes. So it is made elsewhere, and waited
+//! for within a bound: a commit that is not answered in time is `Transient`, and while it is still under way the
+//! next ones are answered so at once. Should it arrive late it does no harm: what it says was true when it was
+//! sent, so the worst is an older position, from which records are delivered again.
+
+use super::{GroupConsumer, SourceOptions};
+use crate::connection::Connection;
+use crate::error::KafkaError;
+use crate::position;
+use crate::position::overflow::Overflow;
+use rdkafka::Offset as ClientOffset;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use seawall_core::Commit;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+type Answer = Result<(), KafkaError>;
+
+/// The side of the poll loop.
+pub(super) struct Committer {
+    jobs: Sender<Vec<Commit>>,
+    answers: Receiver<Answer>,
+    thread: JoinHandle<()>,
+    /// One that was not answered in time is still under way.
+    late: bool,
+    group: Arc<str>,
+    bound: Duration,
+}
+
+impl Committer {
+    pub(super) fn start(
+        consumer: &Arc<GroupConsumer>,
+        connection: &Connection,
+        group: &Arc<str>,
+        options: &SourceOptions,
+    ) -> Result<Self, KafkaError> {
+        let (jobs, todo) = channel::<Vec<Commit>>();
+        let (done, answers) = channel();
+        let consumer = Arc::clone(consumer);
+        let name = Arc::clone(group);
+        let timeout = options.request_timeout;
+        let mut overflow = Overflow::new(connection.clone(), options.overflow_topic.clone(), timeout);
+        let work = move || {
+            for commits in todo {
+                let answer = write(&consumer, &name, &mut overflow, &commits);
+                if done.send(answer).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("seawall-commit".to_owned()).spawn(work);
+        let thread = thread.map_err(|source| KafkaError::Thread {
+            doing: "starting the commit thread",
+            source: Arc::new(source),
+        })?;
+        Ok(Self { jobs, answers, thread, late: false, group: Arc::clone(group), bound: timeout })
+    }
+
+    pub(super) fn commit(&mut self, commits: &[Commit]) -> Answer {
+        if self.late {
+            match self.answers.try_recv() {
+                Ok(_) => self.late = false,
+                Err(TryRecvError::Empty) => return Err(self.unanswered(Duration::ZERO)),
+                Err(TryRecvError::Disconnected) => return Err(KafkaError::Closed),
+            }
+        }
+        self.jobs.send(commits.to_vec()).map_err(|_| KafkaError::Closed)?;
+        match self.answers.recv_timeout(self.bound) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => {
+                self.late = true;
+                Err(self.unanswered(self.bound))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(KafkaError::Closed),
+        }
+    }
+
+    fn unanswered(&self, waited: Duration) -> KafkaError {
+        KafkaError::Unanswered { group: self.group.to_string(), waited_ms: waited.as_millis() }
+    }
+
+    /// Ends the thread; waits at most the bound for a commit under way.
+    pub(super) fn stop(self) {
+        drop(self.jobs);
+        if self.late {
+            let _ = self.answers.recv_timeout(self.bound);
+        }
+        let stuck = self.late && !self.thread.is_finished();
+        drop(self.answers);
+        if !stuck {
+            let _ = self.thread.join();
+        }
+    }
+}
+
+fn write(consumer: &GroupConsumer, group: &str, overflow: &mut Overflow, commits: &[Commit]) -> Answer {
+    let mut metadata: Vec<Option<String>> =
+        commits.iter().map(|commit| position::inline(&commit.position.beyond)).collect();
+    let large: Vec<usize> = (0..commits.len()).filter(|nth| metadata[*nth].is_none()).collect();
+    if !large.is_empty() {
+        let commits: Vec<&Commit> = large.iter().map(|nth| &commits[*nth]).collect();
+        let pointers = overflow.write(group, &commits)?;
+        for (nth, pointer) in large.iter().zip(pointers) {
+            metadata[*nth] = Some(position::point_to(&pointer));
+        }
+    }
+    let mut list = TopicPartitionList::with_capacity(commits.len());
+    let doing = || format!("committing {} positions of group {group}", commits.len());
+    for (commit, metadata) in commits.iter().zip(metadata) {
+        let mut element = list.add_partition(&commit.partition.topic, commit.partition.partition as i32);
+        element
+            .set_offset(ClientOffset::Offset(commit.position.watermark as i64))
+            .map_err(|source| KafkaError::refused(doing(), source))?;
+        element.set_metadata(metadata.unwrap_or_default());
+    }
+    consumer.commit(&list, CommitMode::Sync).map_err(|source| KafkaError::refused(doing(), source))
+}

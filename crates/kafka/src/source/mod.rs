@@ -1,0 +1,403 @@
+//! The way in: one member of a consumer group.
+//!
+//! # Who does what
+//!
+//! The thread that polls owns everything here. Rebalances are written down inside the client's callback
+//! ([`context`]) and acted upon between two polls ([`assignment`]): partitions are taken on once their committed
+//! positions are read, and given back once the consumer has released all of a revoked set. Until then polling,
+//! and so the membership, goes on. Commits run on a thread of their own ([`commit`]) and are waited for within a
+//! bound, so that a dead broker does not silence the member. Parked records are read again by a second client
+//! that is in no group ([`reread`]).
+//!
+//! # Waiting
+//!
+//! The client calls back when its queue is no longer empty, and the waker rings the same bell; a waiting poll
+//! looks at least every [`SLICE`] all the same.
+//!
+//! # Generations
+//!
+//! Each assignment of a partition gets the next number of a counter of this source. A commit of another number
+//! than the one in force is refused here, before any broker is asked; one in force carries the group's own
+//! generation and member id, by which the coordinator refuses a member that was replaced.
+
+mod assignment;
+mod bell;
+mod commit;
+mod context;
+mod convert;
+mod options;
+mod reread;
+
+pub use options::{SourceOptions, StartAt};
+
+use crate::connection::Connection;
+use crate::error::KafkaError;
+use assignment::Assigned;
+use bell::Bell;
+use commit::Committer;
+use context::GroupContext;
+use convert::Copier;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use reread::Rereader;
+use seawall_core::{
+    Batch, Class, Classify, Clock, Commit, Event, Fault, Generation, Limit, Offset, Source, SystemClock,
+    TopicPartition, Waker,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest time that a waiting poll does not look at the client.
+const SLICE: Duration = Duration::from_millis(50);
+
+type GroupConsumer = BaseConsumer<GroupContext>;
+
+/// A member of a consumer group of a Kafka cluster. Dropping it leaves the group, unless its membership is
+/// static.
+pub struct KafkaSource {
+    group: Arc<str>,
+    options: SourceOptions,
+    consumer: Arc<GroupConsumer>,
+    committer: Option<Committer>,
+    rereader: Rereader,
+    copier: Copier,
+    bell: Arc<Bell>,
+    clock: SystemClock,
+    assigned: Vec<Assigned>,
+    /// Assigned by the group, not yet told: their positions could not be read yet.
+    arriving: Vec<TopicPartition>,
+    /// Still ours by the group, but a commit was refused: to be told again under a new generation.
+    renewing: Vec<TopicPartition>,
+    /// Revoked; given back together once none of them is held.
+    leaving: Vec<TopicPartition>,
+    generation: Generation,
+    /// What stopped the last poll after it had something to tell.
+    fault: Option<Fault>,
+}
+
+impl std::fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSource").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
+impl KafkaSource {
+    /// Joins `group` to read `topics`. Asks the cluster for the topics first, at most
+    /// [`SourceOptions::request_timeout`] each.
+    ///
+    /// # Errors
+    /// `Permanent`: settings, rights, a topic that does not exist. `Transient`: no broker answers (yet).
+    pub fn join(
+        connection: &Connection,
+        group: &str,
+        topics: &[&str],
+        options: SourceOptions,
+    ) -> Result<Self, KafkaError> {
+        options.check()?;
+        if group.is_empty() {
+            return Err(KafkaError::setting("group", "", "a name"));
+        }
+        if topics.is_empty() {
+            return Err(KafkaError::setting("topics", "", "at least one topic"));
+        }
+        let session = options.session_timeout.as_millis().to_string();
+        let interval = options.poll_interval_max.as_millis().to_string();
+        let mut owned = vec![
+            ("group.id", group),
+            ("client.id", &options.client_id),
+            ("session.timeout.ms", &session),
+            ("max.poll.interval.ms", &interval),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "false"),
+            ("statistics.interval.ms", "1000"),
+        ];
+        if let Some(id) = &options.instance_id {
+            owned.push(("group.instance.id", id));
+        }
+        let config = connection.client_config(&owned)?;
+        let mut consumer: GroupConsumer = config
+            .create_with_context(GroupContext::default())
+            .map_err(|source| KafkaError::Client { doing: "joining a consumer group", source })?;
+        let bell = Arc::new(Bell::default());
+        let ring = Arc::clone(&bell);
+        consumer.set_nonempty_callback(move || ring.ring());
+        known(&consumer, topics, options.request_timeout)?;
+        consumer.subscribe(topics).map_err(|source| {
+            KafkaError::refused(format!("subscribing group {group} to {topics:?}"), source)
+        })?;
+        let consumer = Arc::new(consumer);
+        let group: Arc<str> = Arc::from(group);
+        let committer = Committer::start(&consumer, connection, &group, &options)?;
+        Ok(Self {
+            rereader: Rereader::new(connection.clone(), Arc::clone(&group), options.request_timeout),
+            group,
+            options,
+            consumer,
+            committer: Some(committer),
+            copier: Copier::default(),
+            bell,
+            clock: SystemClock::new(),
+            assigned: Vec::new(),
+            arriving: Vec::new(),
+            renewing: Vec::new(),
+            leaving: Vec::new(),
+            generation: Generation(0),
+            fault: None,
+        })
+    }
+
+    /// The group's name.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The partitions held now, revoked ones included until they are released.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.assigned.iter().map(|assigned| &assigned.tp)
+    }
+
+    fn look(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
+        self.heed_changes(events)?;
+        self.gather(limit, events)?;
+        self.heed_changes(events)
+    }
+
+    /// Takes what the client has fetched, without waiting.
+    fn gather(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
+        let consumer = Arc::clone(&self.consumer);
+        let (mut records, mut bytes, mut at) = (0, 0, 0);
+        let mut result = Ok(());
+        while records < limit.records && bytes < limit.bytes {
+            match consumer.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    if let Some(place) = self.place_of(&message, at) {
+                        at = place;
+                        bytes += self.take(&message, place);
+                        records += 1;
+                    }
+                }
+                Some(Err(error)) => {
+                    result = self.trouble(error, events);
+                    if result.is_err() {
+                        break;
+                    }
+                }
+                None => break,
+            }
+        }
+        for assigned in &mut self.assigned {
+            if let Some(batch) = assigned.batch.take() {
+                let end = self.consumer.context().end_of(&assigned.tp).unwrap_or(0);
+                assigned.end = assigned.end.max(end).max(batch.next);
+                let (partition, generation, end) = (assigned.tp.clone(), assigned.generation, assigned.end);
+                events.push(Event::Records { partition, generation, batch, end });
+            }
+        }
+        result
+    }
+
+    /// Whose a message is; `at` is where the last one belonged. None where nobody wants it (any more).
+    fn place_of(&self, message: &BorrowedMessage<'_>, at: usize) -> Option<usize> {
+        let (topic, partition) = (message.topic(), message.partition());
+        let is =
+            |assigned: &Assigned| assigned.tp.partition as i32 == partition && *assigned.tp.topic == *topic;
+        let place = match self.assigned.get(at) {
+            Some(assigned) if is(assigned) => at,
+            _ => self.assigned.iter().position(is)?,
+        };
+        let assigned = &self.assigned[place];
+        // What was fetched before a seek, or stands in the queue of a partition that leaves.
+        let wanted = !assigned.revoked && !assigned.void && message.offset() >= assigned.next as i64;
+        wanted.then_some(place)
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>, place: usize) -> usize {
+        let fetched = self.copier.record(message);
+        let assigned = &mut self.assigned[place];
+        let weight = fetched.record.weight();
+        assigned.next = fetched.offset + 1;
+        let batch = assigned.batch.get_or_insert_default();
+        batch.next = assigned.next;
+        batch.records.push(fetched);
+        weight
+    }
+
+    /// What the client says instead of a record.
+    fn trouble(&mut self, error: ClientError, events: &mut Vec<Event>) -> Result<(), Fault> {
+        let doing = format!("fetching for group {}", self.group);
+        match error {
+            ClientError::PartitionEOF(_) => Ok(()),
+            ClientError::MessageConsumption(
+                Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation,
+            ) => self.back_into_range(events),
+            ClientError::MessageConsumptionFatal(_) => {
+                let (code, said) =
+                    self.consumer.client().fatal_error().unwrap_or((Code::Fatal, String::new()));
+                tracing::error!(group = %self.group, ?code, said, "the group client failed for good");
+                Err(KafkaError::refused(doing, ClientError::MessageConsumptionFatal(code)).fatal().into())
+            }
+            other => Err(KafkaError::refused(doing, other).into()),
+        }
+    }
+
+    fn list<'a>(&self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for tp in partitions {
+            list.add_partition(&tp.topic, tp.partition as i32);
+        }
+        list
+    }
+
+    fn held(&self, tp: &TopicPartition, generation: Generation) -> bool {
+        self.assigned
+            .iter()
+            .any(|assigned| assigned.tp == *tp && assigned.generation == generation && !assigned.void)
+    }
+}
+
+/// Refuses topics that do not exist: a subscription would wait for them in silence.
+fn known(consumer: &GroupConsumer, topics: &[&str], timeout: Duration) -> Result<(), KafkaError> {
+    for topic in topics {
+        let doing = || format!("looking for topic {topic}");
+        let metadata = consumer
+            .fetch_metadata(Some(topic), timeout)
+            .map_err(|source| KafkaError::refused(doing(), source))?;
+        let error = metadata.topics().first().and_then(|found| found.error()).map(Code::from);
+        if let Some(code) = error {
+            let code = if code == Code::UnknownTopicOrPartition { Code::UnknownTopic } else { code };
+            return Err(KafkaError::refused(doing(), ClientError::MetadataFetch(code)));
+        }
+    }
+    Ok(())
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, wait: Duration, limit: Limit) -> Result<Vec<Event>, Fault> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let until = self.clock.now().plus(wait);
+        let mut events = Vec::new();
+        loop {
+            self.bell.hush();
+            let looked = self.look(limit, &mut events);
+            match looked {
+                Ok(()) => {}
+                Err(fault) if events.is_empty() => return Err(fault),
+                // An assignment that is swallowed would never be told again: first what there is to tell.
+                Err(fault) => self.fault = Some(fault),
+            }
+            let left = until.since(self.clock.now());
+            if !events.is_empty() || left.is_zero() || self.bell.wait(left.min(SLICE)) {
+                return Ok(events);
+            }
+        }
+    }
+
+    fn pause(&mut self, partition: &TopicPartition) {
+        if let Err(error) = self.consumer.pause(&self.list([partition])) {
+            tracing::warn!(group = %self.group, %partition, %error, "could not be paused");
+        }
+    }
+
+    fn resume(&mut self, partition: &TopicPartition) {
+        if let Err(error) = self.consumer.resume(&self.list([partition])) {
+            tracing::warn!(group = %self.group, %partition, %error, "could not be resumed");
+        }
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Result<(), Fault> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        if let Some(late) = commits.iter().find(|commit| !self.held(&commit.partition, commit.generation)) {
+            let (group, partition) = (self.group.to_string(), late.partition.clone());
+            return Err(KafkaError::NotHeld { group, partition, given: late.generation }.into());
+        }
+        let Some(committer) = &mut self.committer else { return Err(KafkaError::Closed.into()) };
+        let result = committer.commit(commits);
+        if let Err(error) = &result
+            && error.is_fenced()
+        {
+            for commit in commits {
+                self.renew(&commit.partition);
+            }
+        }
+        Ok(result?)
+    }
+
+    fn release(&mut self, partition: &TopicPartition, generation: Generation) {
+        let before = self.assigned.len();
+        self.assigned.retain(|assigned| assigned.tp != *partition || assigned.generation != generation);
+        if self.assigned.len() < before && !self.leaving.contains(partition) {
+            // Given up by the consumer alone: the group takes it when this member leaves.
+            self.pause(partition);
+        }
+        self.give_back();
+    }
+
+    fn reread(
+        &mut self,
+        partition: &TopicPartition,
+        from: Offset,
+        to: Offset,
+        limit: Limit,
+    ) -> Result<Batch, Fault> {
+        Ok(self.rereader.read(partition, from, to, limit)?)
+    }
+
+    fn waker(&self) -> Waker {
+        let bell = Arc::clone(&self.bell);
+        Waker::new(move || bell.wake())
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        // The commit under way, if any, is waited for within its bound; then nothing else uses the client.
+        if let Some(committer) = self.committer.take() {
+            committer.stop();
+        }
+        self.consumer.context().close();
+        // Every change that waits for an answer gets one, or closing would wait for it.
+        while let Some(change) = self.consumer.context().take_change() {
+            match change {
+                context::Change::Assign(partitions) => self.arriving.extend(partitions),
+                context::Change::Revoke { partitions, .. } => self.leaving.extend(partitions),
+            }
+        }
+        if !self.arriving.is_empty() {
+            let mut list = self.list(&self.arriving);
+            let answered = list
+                .set_all_offsets(rdkafka::Offset::End)
+                .and_then(|()| self.consumer.incremental_assign(&list));
+            tracing::debug!(?answered, "an assignment that came while closing");
+        }
+        if !self.leaving.is_empty() {
+            let answered = self.consumer.incremental_unassign(&self.list(&self.leaving));
+            tracing::debug!(?answered, "a revocation that came while closing");
+        }
+    }
+}
+
+/// The class of a refusal that made the client unusable, whatever its code says elsewhere.
+impl KafkaError {
+    fn fatal(self) -> Self {
+        match self {
+            Self::Refused { doing, code, source, .. } if self_class(code) != Class::Permanent => {
+                let advice = crate::error::meaning(Code::Fatal).advice;
+                Self::Refused { doing, code: Code::Fatal, advice, source }
+            }
+            other => other,
+        }
+    }
+}
+
+fn self_class(code: Code) -> Class {
+    KafkaError::refused("", ClientError::Global(code)).class()
+}
