@@ -10,6 +10,7 @@ mod topics;
 
 pub use groups::{Group, Member};
 pub use offsets::{Committed, Span};
+pub(crate) use offsets::{committed, group_client};
 pub use topics::{NewTopic, Partition, Topic};
 
 use crate::connection::Connection;

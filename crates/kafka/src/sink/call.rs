@@ -1,6 +1,6 @@
 //! The answers of one call, filled in by delivery reports.
 
-use crate::error::KafkaError;
+use seawall_core::Fault;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -19,7 +19,7 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct Call {
     slots: Box<[Slot]>,
-    failures: Mutex<Vec<(usize, KafkaError)>>,
+    failures: Mutex<Vec<(usize, Fault)>>,
     /// Reports to come, and one for the caller until it waits.
     open: AtomicUsize,
     done: Notify,
@@ -43,8 +43,8 @@ impl Call {
     }
 
     /// The record at `place` was never handed over.
-    pub(super) fn refuse(&self, place: usize, error: KafkaError) {
-        self.failures().push((place, error));
+    pub(super) fn refuse(&self, place: usize, fault: Fault) {
+        self.failures().push((place, fault));
     }
 
     /// Waits until every ticket is gone. Called once.
@@ -64,11 +64,11 @@ impl Call {
     }
 
     /// The failures so far, in no order.
-    pub(super) fn take_failures(&self) -> Vec<(usize, KafkaError)> {
+    pub(super) fn take_failures(&self) -> Vec<(usize, Fault)> {
         std::mem::take(&mut self.failures())
     }
 
-    fn failures(&self) -> MutexGuard<'_, Vec<(usize, KafkaError)>> {
+    fn failures(&self) -> MutexGuard<'_, Vec<(usize, Fault)>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,8 +95,8 @@ impl Ticket {
         slot.partition.store(partition, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(self, error: KafkaError) {
-        self.call.failures().push((self.place, error));
+    pub(super) fn failed(self, fault: Fault) {
+        self.call.failures().push((self.place, fault));
     }
 }
 
@@ -109,6 +109,7 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::KafkaError;
     use std::pin::pin;
     use std::task::{Context, Waker};
 
@@ -122,12 +123,12 @@ mod tests {
     fn a_call_is_answered_when_its_last_ticket_is_gone_however_it_went() {
         let call = Call::new(4);
         let tickets: Vec<_> = (0..3).map(|place| call.ticket(place)).collect();
-        call.refuse(3, KafkaError::Closed);
+        call.refuse(3, KafkaError::Closed.into());
         call.one_less();
         let mut tickets = tickets.into_iter();
         tickets.next().unwrap().written(2, 70);
         assert!(!ready(&call));
-        tickets.next().unwrap().failed(KafkaError::Closed);
+        tickets.next().unwrap().failed(KafkaError::Closed.into());
         assert!(!ready(&call));
         drop(tickets.next());
         assert!(ready(&call));

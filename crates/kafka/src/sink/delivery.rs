@@ -25,7 +25,7 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(message) => ticket.written(message.partition(), message.offset()),
             Err((error, message)) => {
-                ticket.failed(undelivered(message.topic(), message.partition(), error.clone()));
+                ticket.failed(undelivered(message.topic(), message.partition(), error.clone()).into());
             }
         }
     }

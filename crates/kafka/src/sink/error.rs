@@ -20,6 +20,17 @@ pub enum SinkError {
         #[source]
         earlier: EarlierFault,
     },
+    /// The client's queue had no room within [`SinkOptions::queue_wait`](super::SinkOptions::queue_wait).
+    #[error("topic {topic}: the queue towards Kafka had no room for {waited_ms} ms; come back later")]
+    Full {
+        /// The topic.
+        topic: String,
+        /// How long room was waited for.
+        waited_ms: u128,
+        /// What the client said.
+        #[source]
+        source: KafkaError,
+    },
     /// The transaction was given up; nothing of it is visible. Begin another and do the whole again, from the
     /// group's committed offsets.
     #[error("transactional id {id}: the transaction is aborted")]
@@ -66,6 +77,7 @@ impl Classify for SinkError {
     fn class(&self) -> Class {
         match self {
             Self::Overtook { earlier, .. } => earlier.0.class(),
+            Self::Full { .. } => Class::Overload,
             Self::Fenced { .. } => Class::Permanent,
             Self::Aborted { .. } | Self::Undecided { .. } | Self::Unanswered { .. } => Class::Transient,
         }
@@ -86,6 +98,11 @@ pub(super) fn undelivered(topic: &str, partition: i32, source: ClientError) -> K
     match source.rdkafka_error_code() {
         // The producer is going away, with all that waits in it.
         Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => KafkaError::Closed,
+        // The client has waited `topic.metadata.propagation.max.ms` for a topic that is only being made.
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+            let gone = ClientError::MessageProduction(RDKafkaErrorCode::UnknownTopic);
+            refused(format!("a record for topic {topic}"), gone)
+        }
         _ if partition < 0 => refused(format!("a record for topic {topic}"), source),
         _ => refused(format!("a record for {topic}/{partition}"), source),
     }

@@ -81,7 +81,7 @@ impl KafkaSink {
     }
 
     /// Hands one record over, waiting for room.
-    async fn hand_over(&self, outgoing: &Outgoing, ticket: Box<Ticket>) -> Result<(), KafkaError> {
+    async fn hand_over(&self, outgoing: &Outgoing, ticket: Box<Ticket>) -> Result<(), Fault> {
         let mut until = None;
         let mut waiting = draft(outgoing, ticket);
         loop {
@@ -93,14 +93,21 @@ impl KafkaSink {
             let until = *until.get_or_insert_with(|| Instant::now() + self.queue_wait);
             let over = Instant::now() >= until;
             if self.closed.load(Ordering::Acquire) {
-                back.delivery_opaque.failed(KafkaError::Closed);
-                return Err(KafkaError::Closed);
+                back.delivery_opaque.failed(KafkaError::Closed.into());
+                return Err(KafkaError::Closed.into());
             }
             if !full || over {
-                let error = refused(format!("a record for topic {}", outgoing.topic), self.cause(error));
-                back.delivery_opaque.failed(error.clone());
-                // A record that is refused by itself stops nobody else.
-                return if full { Err(error) } else { Ok(()) };
+                let topic = outgoing.topic.to_string();
+                let source = refused(format!("a record for topic {topic}"), self.cause(error));
+                if !full {
+                    // A record that is refused by itself stops nobody else.
+                    back.delivery_opaque.failed(source.into());
+                    return Ok(());
+                }
+                let waited_ms = self.queue_wait.as_millis();
+                let fault = Fault::from(SinkError::Full { topic, waited_ms, source });
+                back.delivery_opaque.failed(fault.clone());
+                return Err(fault);
             }
             waiting = back;
             tokio::time::sleep(ROOM_CHECK).await;
@@ -131,12 +138,12 @@ impl KafkaSink {
         let mut stopped = None;
         for (place, outgoing) in records.iter().enumerate() {
             if self.closed.load(Ordering::Acquire) {
-                stopped = Some(KafkaError::Closed);
+                stopped = Some(KafkaError::Closed.into());
             }
             if let Err(error) = Self::fit(outgoing) {
-                call.refuse(place, error);
-            } else if let Some(error) = &stopped {
-                call.refuse(place, KafkaError::clone(error));
+                call.refuse(place, error.into());
+            } else if let Some(fault) = &stopped {
+                call.refuse(place, Fault::clone(fault));
             } else {
                 stopped = self.hand_over(outgoing, call.ticket(place)).await.err();
             }
@@ -202,8 +209,8 @@ fn answers(records: &[Outgoing], call: &Call) -> Vec<Result<Receipt, Fault>> {
             None => Err(SinkError::Unanswered { topic: topic.to_string() }.into()),
         })
         .collect();
-    for (place, error) in call.take_failures() {
-        answers[place] = Err(error.into());
+    for (place, fault) in call.take_failures() {
+        answers[place] = Err(fault);
     }
     answers
 }
