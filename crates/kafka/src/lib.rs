@@ -3,8 +3,16 @@
 //! The only crate that names rdkafka. Everything above sees the words of `seawall-core`: what a broker says
 //! becomes a [`KafkaError`] with a class, what an assignment is becomes a generation.
 
+pub mod admin;
 pub mod connection;
 pub mod error;
+pub mod lag;
+pub mod position;
+pub mod sink;
+pub mod source;
 
+pub use admin::Admin;
 pub use connection::Connection;
 pub use error::KafkaError;
+pub use sink::{KafkaSink, SinkOptions};
+pub use source::{KafkaSource, SourceOptions, StartAt};
