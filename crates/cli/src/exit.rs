@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Overload,
     /// A defect of Seawall.
     Bug,
+    /// Whoever read our stdout has stopped (`seawall … | head`): not our failure, and nothing to say.
+    ReaderGone,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
             Self::Input => 3,
             Self::Environment | Self::Overload => 4,
             Self::Bug => 70,
+            Self::ReaderGone => 0,
         }
     }
 }
@@ -56,6 +59,11 @@ impl Failure {
     /// Whether trying again later may help.
     pub(crate) fn is_overload(&self) -> bool {
         self.kind == Kind::Overload
+    }
+
+    /// Whether the person is told.
+    pub(crate) fn is_told(&self) -> bool {
+        self.kind != Kind::ReaderGone
     }
 
     /// The process's exit code.

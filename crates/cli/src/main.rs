@@ -56,7 +56,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::note(format_args!("seawall: {failure}"));
+            if failure.is_told() {
+                output::note(format_args!("seawall: {failure}"));
+            }
             failure.exit_code()
         }
     }

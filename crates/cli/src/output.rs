@@ -1,6 +1,6 @@
 //! Where words go: data to stdout, everything for a person to stderr, logs by `SEAWALL_LOG`.
 
-use crate::exit::Failure;
+use crate::exit::{Failure, Kind};
 use std::fmt;
 use std::io::{self, Write};
 use tracing_subscriber::EnvFilter;
@@ -37,5 +37,8 @@ pub(crate) fn data(line: fmt::Arguments<'_>) -> Result<(), Failure> {
 
 /// What a failing stdout means.
 pub(crate) fn closed(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::new(Kind::ReaderGone, "the reader of stdout has had enough");
+    }
     Failure::environment(format_args!("stdout cannot be written: {error}"))
 }

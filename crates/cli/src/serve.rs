@@ -3,6 +3,7 @@
 use crate::exit::{Failure, Kind, Outcome};
 use crate::output;
 use crate::shutdown::{Asked, Signals};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seawall_core::{Class, Classify, Fault};
 use seawall_sidecar::config::Config;
 use seawall_sidecar::{Sidecar, StartOptions, StopReport};
@@ -39,11 +40,22 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|e| Failure::environment(format_args!("no runtime: {e}")))
 }
 
+/// Asks for as many open files as the system allows: a partition holds two, a connection one, and the usual soft
+/// bound of 1,024 would be met long before any of ours.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if let Err(error) = raised {
+        tracing::info!(%error, current = ?limit.current, "the soft limit of open files stays as it is");
+    }
+}
+
 /// Starts serving `config`; SIGHUP will read `file` again.
 ///
 /// # Errors
 /// When the configuration, a port, the disk or another process stands in the way.
 pub(crate) async fn start(config: Config, file: Option<PathBuf>) -> Result<Sidecar, Failure> {
+    raise_file_limit();
     let started = Sidecar::start(config, StartOptions { config_file: file, ..StartOptions::default() }).await;
     let sidecar = started.map_err(|error| {
         let kind = match (error.is_config(), error.class()) {

@@ -6,7 +6,7 @@ mod harness;
 
 use harness::{ALL, HandClock, assigned, commit_of, contents, open, outgoing, poll, records, send};
 use seawall_core::{Source, TopicPartition};
-use seawall_log::{Broker, Driver, SourceOptions, TopicOptions};
+use seawall_log::{Broker, Driver, LogError, SourceOptions, TopicOptions};
 use seawall_wal::disk::SimDisk;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,4 +92,27 @@ fn a_purge_is_exact_and_survives_a_crash() {
     assert_eq!(broker.purge("t", 0, u64::MAX).unwrap(), 10);
     fill(&broker, 1);
     assert_eq!(contents(&broker, "t", 0)[0].0, 10);
+}
+
+#[test]
+fn retention_can_be_changed_and_partitions_cannot() {
+    let (disk, clock, broker) = world(TopicOptions::partitions(1));
+    fill(&broker, 200);
+    assert!(broker.retain_now().unwrap().is_empty());
+    let bounded = TopicOptions { retention_bytes: Some(200_000), ..TopicOptions::partitions(1) };
+    assert!(broker.set_retention("t", bounded.clone()).unwrap());
+    assert!(!broker.set_retention("t", bounded.clone()).unwrap(), "it has it already");
+    assert_eq!(broker.retain_now().unwrap().len(), 1);
+    fill(&broker, 1);
+    assert_eq!(broker.end_offset("t", 0).unwrap(), 201);
+    assert!(matches!(
+        broker.set_retention("t", TopicOptions::partitions(2)),
+        Err(LogError::TopicExists { partitions: 1, .. })
+    ));
+    assert!(matches!(broker.set_retention("u", bounded.clone()), Err(LogError::UnknownTopic { .. })));
+
+    drop(broker);
+    disk.crash();
+    let (broker, _) = open(&disk, &clock, Driver::Inline);
+    assert_eq!(broker.describe("t").unwrap().options, bounded);
 }

@@ -53,9 +53,8 @@ async fn a_bomb_is_refused_and_costs_no_memory() {
          [admin]\naddr = \"127.0.0.1:0\"\n[[topic]]\nname = \"orders\"\n",
         dir.path().join("data")
     );
-    let sidecar = Sidecar::start(config::parse(&text, "bomb.toml").unwrap(), StartOptions::default())
-        .await
-        .unwrap();
+    let sidecar =
+        Sidecar::start(config::parse(&text, "bomb.toml").unwrap(), StartOptions::default()).await.unwrap();
     let addr = sidecar.ingest_addr();
     let small = {
         let mut encoder = GzipEncoder::new(Vec::new());

@@ -22,17 +22,18 @@ pub(super) fn push(
     let target = Target::parse(target, Trust::ConfigFile, &[]).map_err(BenchError::of("push"))?;
     let options =
         PushOptions { timeout: Duration::from_secs(10), max_connections: IN_FLIGHT as usize, token: None };
-    let push = Push::new(target, options, Arc::new(SystemClock::new())).map_err(BenchError::of("push"))?;
-    let push = Arc::new(push);
     let reading = Reading { ordering: Ordering::Key, limit: IN_FLIGHT };
     Ok(Contender::new("log, consumer and push", env!("CARGO_PKG_VERSION"), move || {
         let _ = &echo;
-        shelf.read(reading, |done| Pushes { push: Arc::clone(&push), done })
+        // One for each round: kept connections live on the runtime that opened them, and a round has its own.
+        let push = Push::new(target.clone(), options.clone(), Arc::new(SystemClock::new()))
+            .map_err(BenchError::of("push"))?;
+        shelf.read(reading, |done| Pushes { push, done })
     }))
 }
 
 struct Pushes {
-    push: Arc<Push>,
+    push: Push,
     done: Arc<Done>,
 }
 

@@ -42,5 +42,9 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             }
         }
     }
-    if findings == 0 { Ok(()) } else { Err(Failure::new(Kind::Verdict, format_args!("{findings} findings"))) }
+    match findings {
+        0 => Ok(()),
+        1 => Err(Failure::new(Kind::Verdict, "1 finding")),
+        _ => Err(Failure::new(Kind::Verdict, format_args!("{findings} findings"))),
+    }
 }

@@ -157,3 +157,21 @@ fn a_seawall_with_a_rate_limit_is_waited_for_and_each_line_arrives_once() {
     }
     server.kill();
 }
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    // More than a pipe and every buffer on the way hold.
+    let lines = format!("{}\n", "x".repeat(1_000)).repeat(4_000);
+    seawall(&["produce", "orders", "--data", text(&data), "--create", "1"], &lines).ok();
+    let mut head = Seawall::command(&["consume", "orders", "--data", text(&data), "--from-start"]);
+    let mut head = head.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(head.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let mut said = String::new();
+    head.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((head.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}

@@ -35,6 +35,9 @@ impl Access {
             );
             return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", "Foreign host", detail));
         }
+        if is_followed_link(request) {
+            return Ok(());
+        }
         check_origin(&request.headers, host)
     }
 
@@ -108,6 +111,16 @@ fn host_name(host: &str) -> &str {
     }
 }
 
+/// Whether a person followed a link to a page here. The page that had the link learns nothing of the answer, and
+/// reading changes nothing; a frame has another `Sec-Fetch-Dest`.
+fn is_followed_link(request: &Parts) -> bool {
+    let says = |name: &str, value: &str| request.headers.get(name).is_some_and(|found| found == value);
+    request.method == http::Method::GET
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
+        && !request.headers.contains_key(header::ORIGIN)
+}
+
 fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
     let foreign =
         |detail: String| Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", "Foreign origin", detail));
@@ -168,6 +181,19 @@ mod tests {
         assert_eq!(status("10.0.0.1:9090", &[("host", "evil.example"), TOKEN]), 403);
         assert_eq!(status("127.0.0.1:9090", &[TOKEN]), 400);
         assert_eq!(status("127.0.0.1:9090", &[("host", "localhost"), ("host", "evil.example"), TOKEN]), 400);
+    }
+
+    #[test]
+    fn a_link_elsewhere_may_be_followed_and_nothing_more() {
+        let from = |more: &[(&str, &str)]| {
+            let own = [("host", "localhost:9090"), TOKEN, ("sec-fetch-site", "cross-site")];
+            status("127.0.0.1:9090", &[&own, more].concat())
+        };
+        assert_eq!(from(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]), 200);
+        assert_eq!(from(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]), 403);
+        assert_eq!(from(&[("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")]), 403);
+        let posted = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("origin", "null")];
+        assert_eq!(from(&posted), 403);
     }
 
     #[test]

@@ -70,9 +70,12 @@ pub(super) fn open(
         tracing::warn!(%partition, ?lost, "a torn tail was cut; it held no record with a receipt");
     }
     for (topic, options) in wanted_topics(config, &broker) {
-        match broker.create_topic(&topic, options) {
-            Ok(_) => {}
-            Err(source) => return Err(StartError::Topic { topic, source }),
+        let made = match broker.topic_exists(&topic) {
+            false => broker.create_topic(&topic, options),
+            true => broker.set_retention(&topic, options),
+        };
+        if let Err(source) = made {
+            return Err(StartError::Topic { topic, source });
         }
     }
     let mut pipelines = Vec::with_capacity(config.pipeline.len());
