@@ -104,15 +104,15 @@ impl Rereader {
         Ok(())
     }
 
-    /// Retention has passed `from`: where what is still held begins.
+    /// The partition does not hold `from`: where what it still holds begins, or `to` where the log was cut below.
     fn gone(&self, tp: &TopicPartition, from: Offset, to: Offset) -> Result<Offset, KafkaError> {
         let Some(consumer) = &self.consumer else { return Err(KafkaError::Closed) };
-        let (low, _) = consumer
+        let (low, high) = consumer
             .fetch_watermarks(&tp.topic, tp.partition as i32, self.timeout)
             .map_err(|source| KafkaError::refused(format!("reading the range of {tp}"), source))?;
-        let low = u64::try_from(low).unwrap_or(0);
-        tracing::warn!(group = %self.group, partition = %tp, asked = from, earliest = low, "records to be read again are not held any more");
-        Ok(low.clamp(from, to))
+        let (low, high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
+        tracing::warn!(group = %self.group, partition = %tp, asked = from, earliest = low, latest = high, "records to be read again are not held any more");
+        Ok(if from >= high { to } else { low.clamp(from, to) })
     }
 
     fn stand_at(&mut self, tp: &TopicPartition, from: Offset) -> Result<(), KafkaError> {
@@ -140,6 +140,18 @@ impl Rereader {
             .map_err(|source| KafkaError::refused(format!("reading {tp} from {from} again"), source))
     }
 
+    /// A partition that does not exist would never answer.
+    fn exists(&self, pointer: &Pointer) -> Result<bool, KafkaError> {
+        let Some(consumer) = &self.consumer else { return Err(KafkaError::Closed) };
+        let metadata = consumer
+            .fetch_metadata(Some(&pointer.topic), self.timeout)
+            .map_err(|source| KafkaError::refused(format!("looking for topic {}", pointer.topic), source))?;
+        let topic = metadata.topics().first();
+        Ok(topic.is_some_and(|topic| {
+            topic.partitions().iter().any(|partition| partition.id() == pointer.partition)
+        }))
+    }
+
     /// The bytes that a pointer of `tp` points to; `None` where they are not there.
     pub(super) fn position(
         &mut self,
@@ -150,6 +162,11 @@ impl Rereader {
         let from = pointer.offset as u64;
         let until = self.clock.now().plus(self.timeout);
         let limit = Limit { records: 1, bytes: 1 };
+        self.stand_at(&place, from)?;
+        self.at = Some((place.clone(), from));
+        if !self.exists(pointer)? {
+            return Ok(None);
+        }
         loop {
             let batch = self.read(&place, from, from + 1, limit)?;
             if let Some(fetched) = batch.records.first() {

@@ -9,12 +9,17 @@
 
 mod stage;
 
-use seawall_core::{Class, Commit, Source, TopicPartition};
+use seawall_consumer::{Consumer, ConsumerOptions, Driver, NoSink, NoStore, Running};
+use seawall_core::handler::HandlerFn;
+use seawall_core::{Class, Clock, Commit, Outcome, Source, SystemClock, TopicPartition};
+use seawall_guard::{Guard, GuardOptions};
 use seawall_kafka::{Connection, KafkaSource, SourceOptions};
 use stage::{
     Member, committed, connection, create, join, kafka, left, nothing, numbers, options, position, until,
     write,
 };
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[test]
@@ -273,4 +278,78 @@ fn bad_input_is_named() {
     own.properties.insert("enable.auto.commit".to_owned(), "true".to_owned());
     let error = KafkaSource::join(&own, "bad", &["t"], options).unwrap_err();
     assert!(error.to_string().contains("enable.auto.commit"), "{error}");
+}
+
+type Seen = Arc<Mutex<BTreeMap<(u32, u64), u32>>>;
+
+fn start(kafka: &seawall_infra::KafkaCluster, seed: u64, seen: &Seen) -> Running {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let guard = Arc::new(Guard::new(GuardOptions::default(), Arc::clone(&clock), seed).unwrap());
+    let seen = Arc::clone(seen);
+    let handler = HandlerFn(move |delivery: seawall_core::Delivery| {
+        let seen = Arc::clone(&seen);
+        async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            *seen.lock().unwrap().entry((delivery.origin.partition, delivery.offset)).or_default() += 1;
+            Outcome::Ack
+        }
+    });
+    let options = ConsumerOptions { dead_letter: None, ..ConsumerOptions::new("runtime") };
+    let source = join(kafka, "runtime", "runtime");
+    let store = None::<Arc<NoStore>>;
+    Consumer::start(options, source, handler, store, guard, NoSink, clock, seed, Driver::Thread).unwrap()
+}
+
+async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    for _ in 0..6_000 {
+        if is() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// The shipped runtime over two members, the second joining in the middle and leaving again.
+#[test]
+fn the_runtime_handles_every_record_through_a_rebalance() {
+    const RECORDS: u64 = 4_000;
+    let Some(kafka) = kafka("the_runtime_handles_every_record_through_a_rebalance") else { return };
+    create(kafka, "runtime", 4);
+    let fill = |count| (0..4).for_each(|partition| write(kafka, "runtime", partition, numbers(count)));
+    fill(1_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let seen = Seen::default();
+        let all = |count: u64| seen.lock().unwrap().len() as u64 >= count;
+        let first = start(kafka, 1, &seen);
+        eventually("the first member is at work", || all(100)).await;
+        let second = start(kafka, 2, &seen);
+        eventually("both hold partitions", || {
+            first.snapshot().partitions.len() == 2 && second.snapshot().partitions.len() == 2
+        })
+        .await;
+        fill(1_000);
+        eventually("all is handled", || all(2 * RECORDS)).await;
+        assert!(second.snapshot().totals.acked > 0);
+        let report = second.drain(Duration::from_secs(10)).await;
+        assert!(report.commit_failed.is_none(), "{:?}", report.commit_failed);
+        drop(second);
+        eventually("the first holds all again", || first.snapshot().partitions.len() == 4).await;
+        eventually("all is committed", || {
+            first.snapshot().partitions.iter().all(|partition| partition.committed == 2_000)
+        })
+        .await;
+        first.drain(Duration::from_secs(10)).await;
+        let seen = seen.lock().unwrap();
+        let again = seen.values().filter(|times| **times > 1).count();
+        assert_eq!(
+            (seen.len() as u64, again),
+            (2 * RECORDS, 0),
+            "none lost, none twice: every drain committed"
+        );
+    });
+    for partition in 0..4 {
+        assert_eq!(committed(kafka, "runtime", "runtime", partition).unwrap().0, 2_000);
+    }
 }

@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-pub const LIMIT: Limit = Limit { records: 2_048, bytes: 4 << 20 };
+pub(super) const LIMIT: Limit = Limit { records: 2_048, bytes: 4 << 20 };
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The shared broker; it dies with the process.
-pub fn kafka(test: &str) -> Option<&'static KafkaCluster> {
+pub(super) fn kafka(test: &str) -> Option<&'static KafkaCluster> {
     static CLUSTER: OnceLock<Option<KafkaCluster>> = OnceLock::new();
     let cluster = CLUSTER.get_or_init(|| kafka_or_skip(test, KafkaOptions::default())).as_ref();
     if cluster.is_none() {
@@ -28,15 +28,15 @@ pub fn kafka(test: &str) -> Option<&'static KafkaCluster> {
     cluster
 }
 
-pub fn connection(kafka: &KafkaCluster) -> Connection {
+pub(super) fn connection(kafka: &KafkaCluster) -> Connection {
     Connection::new([kafka.bootstrap()])
 }
 
-pub fn options() -> SourceOptions {
+pub(super) fn options() -> SourceOptions {
     SourceOptions { session_timeout: Duration::from_secs(6), ..SourceOptions::default() }
 }
 
-pub fn join(kafka: &KafkaCluster, group: &str, topic: &str) -> KafkaSource {
+pub(super) fn join(kafka: &KafkaCluster, group: &str, topic: &str) -> KafkaSource {
     KafkaSource::join(&connection(kafka), group, &[topic], options()).unwrap()
 }
 
@@ -46,7 +46,7 @@ fn client(kafka: &KafkaCluster) -> ClientConfig {
     config
 }
 
-pub fn create(kafka: &KafkaCluster, topic: &str, partitions: i32) {
+pub(super) fn create(kafka: &KafkaCluster, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> = client(kafka).create().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
@@ -55,7 +55,7 @@ pub fn create(kafka: &KafkaCluster, topic: &str, partitions: i32) {
 }
 
 /// Deletes the records of partition 0 below `offset`.
-pub fn delete_below(kafka: &KafkaCluster, topic: &str, offset: i64) {
+pub(super) fn delete_below(kafka: &KafkaCluster, topic: &str, offset: i64) {
     let admin: AdminClient<DefaultClientContext> = client(kafka).create().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut list = TopicPartitionList::new();
@@ -64,7 +64,7 @@ pub fn delete_below(kafka: &KafkaCluster, topic: &str, offset: i64) {
 }
 
 /// Writes `values` to one partition, in order; `None` is a tombstone.
-pub fn write(
+pub(super) fn write(
     kafka: &KafkaCluster,
     topic: &str,
     partition: i32,
@@ -86,12 +86,17 @@ pub fn write(
     producer.flush(Duration::from_secs(60)).unwrap();
 }
 
-pub fn numbers(count: usize) -> impl Iterator<Item = Option<String>> {
+pub(super) fn numbers(count: usize) -> impl Iterator<Item = Option<String>> {
     (0..count).map(|n| Some(n.to_string()))
 }
 
 /// What a committed offset looks like to others: offset and metadata.
-pub fn committed(kafka: &KafkaCluster, group: &str, topic: &str, partition: i32) -> Option<(i64, String)> {
+pub(super) fn committed(
+    kafka: &KafkaCluster,
+    group: &str,
+    topic: &str,
+    partition: i32,
+) -> Option<(i64, String)> {
     let consumer: BaseConsumer = client(kafka).set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
@@ -104,7 +109,7 @@ pub fn committed(kafka: &KafkaCluster, group: &str, topic: &str, partition: i32)
 }
 
 /// A commit by somebody who is no member: any tool can do that while the group is empty.
-pub fn commit_by_hand(kafka: &KafkaCluster, group: &str, topic: &str, offset: i64, metadata: &str) {
+pub(super) fn commit_by_hand(kafka: &KafkaCluster, group: &str, topic: &str, offset: i64, metadata: &str) {
     let consumer: BaseConsumer = client(kafka).set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
     let mut element = list.add_partition(topic, 0);
@@ -114,21 +119,21 @@ pub fn commit_by_hand(kafka: &KafkaCluster, group: &str, topic: &str, offset: i6
 }
 
 /// A source and what it has told.
-pub struct Member {
-    pub source: KafkaSource,
-    pub held: BTreeMap<TopicPartition, (Generation, Position)>,
-    pub revoked: Vec<(TopicPartition, Generation)>,
-    pub lost: Vec<(TopicPartition, Generation)>,
-    pub read: BTreeMap<TopicPartition, Vec<Fetched>>,
+pub(super) struct Member {
+    pub(super) source: KafkaSource,
+    pub(super) held: BTreeMap<TopicPartition, (Generation, Position)>,
+    pub(super) revoked: Vec<(TopicPartition, Generation)>,
+    pub(super) lost: Vec<(TopicPartition, Generation)>,
+    pub(super) read: BTreeMap<TopicPartition, Vec<Fetched>>,
 }
 
 impl Member {
-    pub fn new(source: KafkaSource) -> Self {
+    pub(super) fn new(source: KafkaSource) -> Self {
         let (held, read) = (BTreeMap::new(), BTreeMap::new());
         Self { source, held, revoked: Vec::new(), lost: Vec::new(), read }
     }
 
-    pub fn poll(&mut self) {
+    pub(super) fn poll(&mut self) {
         let events = self.source.poll(Duration::from_millis(100), LIMIT).unwrap();
         for event in events {
             match event {
@@ -153,18 +158,18 @@ impl Member {
         }
     }
 
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.read.values().map(Vec::len).sum()
     }
 
-    pub fn commit(&mut self, tp: &TopicPartition, position: Position) {
+    pub(super) fn commit(&mut self, tp: &TopicPartition, position: Position) {
         let commit = Commit { partition: tp.clone(), generation: self.held[tp].0, position };
         self.source.commit(&[commit]).unwrap();
     }
 }
 
 /// Polls all `members` until `done` says so of them.
-pub fn until<const N: usize>(
+pub(super) fn until<const N: usize>(
     members: &mut [&mut Member; N],
     mut done: impl FnMut(&[&mut Member; N]) -> bool,
 ) {
@@ -176,18 +181,18 @@ pub fn until<const N: usize>(
 }
 
 /// A position of `watermark` with the offsets `done` settled beyond it.
-pub fn position(watermark: Offset, done: impl Iterator<Item = Offset>) -> Position {
+pub(super) fn position(watermark: Offset, done: impl Iterator<Item = Offset>) -> Position {
     let mut set = OffsetSet::default();
     let count = done.map(|offset| u64::from(set.insert(offset))).sum();
     codec::encode(watermark, &set, count, 1 << 20).position
 }
 
 /// The offsets that a position leaves to be handled, of those below `end`.
-pub fn left(position: &Position, end: Offset) -> Vec<Offset> {
+pub(super) fn left(position: &Position, end: Offset) -> Vec<Offset> {
     let done = codec::decode(position).unwrap();
     (position.watermark..end).filter(|offset| !done.contains(*offset)).collect()
 }
 
-pub fn nothing(watermark: Offset) -> Position {
+pub(super) fn nothing(watermark: Offset) -> Position {
     Position { watermark, beyond: Bytes::new() }
 }
