@@ -1,7 +1,7 @@
 //! Taking partitions on and giving them back, between two polls.
 
 use super::context::Change;
-use super::{Event, Fault, Generation, KafkaSource, StartAt, TopicPartition};
+use super::{Event, Fault, Generation, KafkaSource, StartAt, TopicPartition, list};
 use crate::error::KafkaError;
 use crate::position::{self, Metadata};
 use bytes::Bytes;
@@ -90,7 +90,7 @@ impl KafkaSource {
             return;
         }
         let partitions = std::mem::take(&mut self.leaving);
-        if let Err(error) = self.consumer.incremental_unassign(&self.list(&partitions)) {
+        if let Err(error) = self.consumer.incremental_unassign(&list(&partitions)) {
             tracing::warn!(group = %self.group, %error, ?partitions, "could not be given back");
         }
     }
@@ -101,19 +101,19 @@ impl KafkaSource {
             return Ok(());
         }
         let starts = self.starts(&self.arriving.clone())?;
-        let mut list = TopicPartitionList::with_capacity(starts.len());
+        let mut placed = TopicPartitionList::with_capacity(starts.len());
         for start in &starts {
             let offset = ClientOffset::Offset(start.position.watermark as i64);
-            list.add_partition_offset(&start.tp.topic, start.tp.partition as i32, offset).map_err(
+            placed.add_partition_offset(&start.tp.topic, start.tp.partition as i32, offset).map_err(
                 |source| KafkaError::refused(format!("starting {} at {offset:?}", start.tp), source),
             )?;
         }
         self.arriving.clear();
-        self.consumer.incremental_assign(&list).map_err(|source| {
+        self.consumer.incremental_assign(&placed).map_err(|source| {
             KafkaError::refused(format!("taking on partitions of group {}", self.group), source)
         })?;
         // A pause outlives an assignment in the client.
-        let _ = self.consumer.resume(&list);
+        let _ = self.consumer.resume(&placed);
         for start in starts {
             events.push(self.begin(start));
         }
@@ -127,7 +127,7 @@ impl KafkaSource {
         }
         for start in self.starts(&self.renewing.clone())? {
             self.seek(&start.tp, start.position.watermark)?;
-            self.consumer.resume(&self.list([&start.tp])).map_err(|source| {
+            self.consumer.resume(&list([&start.tp])).map_err(|source| {
                 KafkaError::refused(format!("resuming {} for group {}", start.tp, self.group), source)
             })?;
             self.renewing.retain(|tp| *tp != start.tp);
@@ -178,7 +178,7 @@ impl KafkaSource {
         let doing = format!("reading the committed positions of group {}", self.group);
         let committed = self
             .consumer
-            .committed_offsets(self.list(partitions), self.options.request_timeout)
+            .committed_offsets(list(partitions), self.options.request_timeout)
             .map_err(|source| KafkaError::refused(&*doing, source))?;
         let mut starts = Vec::with_capacity(partitions.len());
         for element in committed.elements() {

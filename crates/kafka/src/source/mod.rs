@@ -31,7 +31,7 @@ mod reread;
 pub use options::{SourceOptions, StartAt};
 
 use crate::connection::Connection;
-use crate::error::KafkaError;
+use crate::error::{KafkaError, meaning};
 use assignment::Assigned;
 use bell::Bell;
 use commit::Committer;
@@ -43,7 +43,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use reread::Rereader;
 use seawall_core::{
-    Batch, Class, Classify, Clock, Commit, Event, Fault, Generation, Limit, Offset, Source, SystemClock,
+    Batch, Class, Clock, Commit, Event, Fault, Generation, Limit, Offset, Source, SystemClock,
     TopicPartition, Waker,
 };
 use std::sync::Arc;
@@ -239,18 +239,12 @@ impl KafkaSource {
                 let (code, said) =
                     self.consumer.client().fatal_error().unwrap_or((Code::Fatal, String::new()));
                 tracing::error!(group = %self.group, ?code, said, "the group client failed for good");
-                Err(KafkaError::refused(doing, ClientError::MessageConsumptionFatal(code)).fatal().into())
+                // Whatever a code asks for elsewhere, this client is of no use any more.
+                let code = if meaning(code).class == Class::Permanent { code } else { Code::Fatal };
+                Err(KafkaError::refused(doing, ClientError::MessageConsumptionFatal(code)).into())
             }
             other => Err(KafkaError::refused(doing, other).into()),
         }
-    }
-
-    fn list<'a>(&self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for tp in partitions {
-            list.add_partition(&tp.topic, tp.partition as i32);
-        }
-        list
     }
 
     fn held(&self, tp: &TopicPartition, generation: Generation) -> bool {
@@ -260,6 +254,14 @@ impl KafkaSource {
     }
 }
 
+fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for tp in partitions {
+        list.add_partition(&tp.topic, tp.partition as i32);
+    }
+    list
+}
+
 /// Refuses topics that do not exist: a subscription would wait for them in silence.
 fn known(consumer: &GroupConsumer, topics: &[&str], timeout: Duration) -> Result<(), KafkaError> {
     for topic in topics {
@@ -267,7 +269,8 @@ fn known(consumer: &GroupConsumer, topics: &[&str], timeout: Duration) -> Result
         let metadata = consumer
             .fetch_metadata(Some(topic), timeout)
             .map_err(|source| KafkaError::refused(doing(), source))?;
-        let error = metadata.topics().first().and_then(|found| found.error()).map(Code::from);
+        let error =
+            metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from);
         if let Some(code) = error {
             let code = if code == Code::UnknownTopicOrPartition { Code::UnknownTopic } else { code };
             return Err(KafkaError::refused(doing(), ClientError::MetadataFetch(code)));
@@ -300,13 +303,13 @@ impl Source for KafkaSource {
     }
 
     fn pause(&mut self, partition: &TopicPartition) {
-        if let Err(error) = self.consumer.pause(&self.list([partition])) {
+        if let Err(error) = self.consumer.pause(&list([partition])) {
             tracing::warn!(group = %self.group, %partition, %error, "could not be paused");
         }
     }
 
     fn resume(&mut self, partition: &TopicPartition) {
-        if let Err(error) = self.consumer.resume(&self.list([partition])) {
+        if let Err(error) = self.consumer.resume(&list([partition])) {
             tracing::warn!(group = %self.group, %partition, %error, "could not be resumed");
         }
     }
@@ -372,32 +375,15 @@ impl Drop for KafkaSource {
             }
         }
         if !self.arriving.is_empty() {
-            let mut list = self.list(&self.arriving);
-            let answered = list
+            let mut arriving = list(&self.arriving);
+            let answered = arriving
                 .set_all_offsets(rdkafka::Offset::End)
-                .and_then(|()| self.consumer.incremental_assign(&list));
+                .and_then(|()| self.consumer.incremental_assign(&arriving));
             tracing::debug!(?answered, "an assignment that came while closing");
         }
         if !self.leaving.is_empty() {
-            let answered = self.consumer.incremental_unassign(&self.list(&self.leaving));
+            let answered = self.consumer.incremental_unassign(&list(&self.leaving));
             tracing::debug!(?answered, "a revocation that came while closing");
         }
     }
-}
-
-/// The class of a refusal that made the client unusable, whatever its code says elsewhere.
-impl KafkaError {
-    fn fatal(self) -> Self {
-        match self {
-            Self::Refused { doing, code, source, .. } if self_class(code) != Class::Permanent => {
-                let advice = crate::error::meaning(Code::Fatal).advice;
-                Self::Refused { doing, code: Code::Fatal, advice, source }
-            }
-            other => other,
-        }
-    }
-}
-
-fn self_class(code: Code) -> Class {
-    KafkaError::refused("", ClientError::Global(code)).class()
 }

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "a test may panic, and waits"
 )]
 
@@ -153,11 +154,10 @@ fn a_second_process_with_the_same_instance_id_ends_the_first() {
     until(&mut [&mut second], |[second]| second.count() == 10);
     let since = std::time::Instant::now();
     let fault = loop {
-        assert!(since.elapsed() < Duration::from_secs(60), "the first is never told");
+        assert!(since.elapsed() < Duration::from_mins(1), "the first is never told");
         match first.source.poll(Duration::from_millis(100), stage::LIMIT) {
-            Ok(_) => {}
             Err(fault) if fault.class() == Class::Permanent => break fault,
-            Err(_) => {}
+            _ => {}
         }
     };
     assert!(fault.to_string().contains("same instance id"), "{fault}");
@@ -185,7 +185,7 @@ fn a_member_that_was_thrown_out_loses_its_partitions_and_gets_them_anew() {
     member.read.clear();
     let since = std::time::Instant::now();
     while member.lost.is_empty() || member.held.is_empty() {
-        assert!(since.elapsed() < Duration::from_secs(60));
+        assert!(since.elapsed() < Duration::from_mins(1));
         // That the interval was exceeded is said once.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| member.poll()));
     }

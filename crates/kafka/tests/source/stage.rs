@@ -83,7 +83,7 @@ pub(super) fn write(
             producer.poll(Duration::ZERO);
         }
     }
-    producer.flush(Duration::from_secs(60)).unwrap();
+    producer.flush(Duration::from_mins(1)).unwrap();
 }
 
 pub(super) fn numbers(count: usize) -> impl Iterator<Item = Option<String>> {
@@ -176,7 +176,9 @@ pub(super) fn until<const N: usize>(
     let since = Instant::now();
     while !done(members) {
         assert!(since.elapsed() < PATIENCE, "waited in vain; lost: {:?}", members[0].lost);
-        members.iter_mut().for_each(|member| member.poll());
+        for member in members.iter_mut() {
+            member.poll();
+        }
     }
 }
 
