@@ -96,8 +96,6 @@ pub(super) fn refused(doing: String, source: ClientError) -> KafkaError {
 /// The failure that a delivery report tells.
 pub(super) fn undelivered(topic: &str, partition: i32, source: ClientError) -> KafkaError {
     match source.rdkafka_error_code() {
-        // The producer is going away, with all that waits in it.
-        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => KafkaError::Closed,
         // The client has waited `topic.metadata.propagation.max.ms` for a topic that is only being made.
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
             let gone = ClientError::MessageProduction(RDKafkaErrorCode::UnknownTopic);

@@ -27,7 +27,7 @@ const YIELD_AFTER: usize = 256;
 /// [module's page](super) says what a receipt and an error promise.
 ///
 /// Dropping it waits up to [`SinkOptions::close_within`] for what is queued, blocking the thread; what is left
-/// then gets [`KafkaError::Closed`].
+/// then is thrown away, with a line in the log.
 pub struct KafkaSink {
     producer: ThreadedProducer<Deliveries>,
     queue_wait: Duration,
@@ -114,12 +114,17 @@ impl KafkaSink {
         }
     }
 
+    /// Why the client failed for good, where it did.
+    pub(super) fn fatal(&self) -> Option<ClientError> {
+        self.producer.client().fatal_error().map(|(code, _)| ClientError::Global(code))
+    }
+
     /// A client that failed for good says so of every record; the reason lies behind.
     fn cause(&self, error: ClientError) -> ClientError {
-        match (error.rdkafka_error_code(), self.producer.client().fatal_error()) {
-            (Some(RDKafkaErrorCode::Fatal), Some((code, _))) => ClientError::Global(code),
-            _ => error,
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            return self.fatal().unwrap_or(error);
         }
+        error
     }
 
     fn fit(outgoing: &Outgoing) -> Result<(), KafkaError> {

@@ -125,6 +125,8 @@ impl TransactionalSink {
             ClientError::Transaction(said) => {
                 (said.is_fatal(), said.txn_requires_abort(), said.is_retriable())
             }
+            // Told by the client as a whole, which then can do nothing more.
+            ClientError::Global(_) => (true, false, false),
             _ => (false, false, false),
         };
         let fenced = matches!(
@@ -173,6 +175,12 @@ impl Transaction<'_> {
                     self.failed.get_or_insert(fault);
                 }
             }
+        }
+        // The records of a fenced producer are thrown out of its queue; the reason stands with the client.
+        if self.failed.is_some()
+            && let Some(fatal) = self.sink.sink.fatal()
+        {
+            self.failed = Some(self.sink.failure("write", fatal));
         }
         self.failed.clone().map_or(Ok(()), Err)
     }
