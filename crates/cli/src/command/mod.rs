@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod consume;
 pub(crate) mod dlq;
+pub(crate) mod lag;
 pub(crate) mod produce;
 pub(crate) mod run;
 pub(crate) mod up;
