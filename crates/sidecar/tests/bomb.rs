@@ -17,8 +17,8 @@ const GROWTH_KIB_MAX: u64 = 8 << 10;
 /// Packed piece by piece: the bomb must not be in memory before it is thrown.
 async fn bomb() -> Vec<u8> {
     let mut encoder = GzipEncoder::new(Vec::new());
-    for _ in 0..UNPACKED / 65_536 {
-        encoder.write_all(&[0; 65_536]).await.unwrap();
+    for _ in 0..UNPACKED / 16_384 {
+        encoder.write_all(&[0; 16_384]).await.unwrap();
     }
     encoder.shutdown().await.unwrap();
     encoder.into_inner()

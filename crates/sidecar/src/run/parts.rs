@@ -70,9 +70,10 @@ pub(super) fn open(
         tracing::warn!(%partition, ?lost, "a torn tail was cut; it held no record with a receipt");
     }
     for (topic, options) in wanted_topics(config, &broker) {
-        let made = match broker.topic_exists(&topic) {
-            false => broker.create_topic(&topic, options),
-            true => broker.set_retention(&topic, options),
+        let made = if broker.topic_exists(&topic) {
+            broker.set_retention(&topic, options)
+        } else {
+            broker.create_topic(&topic, options)
         };
         if let Err(source) = made {
             return Err(StartError::Topic { topic, source });
