@@ -37,9 +37,9 @@ impl Call {
     }
 
     /// The right, and the duty, to answer for the record at `place`.
-    pub(super) fn ticket(self: &Arc<Self>, place: usize) -> Box<Ticket> {
+    pub(super) fn ticket(self: &Arc<Self>, place: usize) -> Ticket {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Box::new(Ticket { call: Arc::clone(self), place })
+        Ticket { call: Arc::clone(self), place }
     }
 
     /// The record at `place` was never handed over.
