@@ -150,7 +150,7 @@ impl KafkaSink {
             } else if let Some(fault) = &stopped {
                 call.refuse(place, Fault::clone(fault));
             } else {
-                stopped = self.hand_over(outgoing, Box::new(Box::new(call.ticket(place)))).await.err();
+                stopped = self.hand_over(outgoing, Box::new(call.ticket(place))).await.err();
             }
             if place % YIELD_AFTER == YIELD_AFTER - 1 {
                 tokio::task::yield_now().await;
