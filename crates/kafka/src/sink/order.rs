@@ -39,12 +39,15 @@ mod tests {
         Outgoing { topic: "orders".into(), partition: None, record }
     }
 
-    fn written(offset: u64) -> Result<Receipt, Fault> {
+    type Answer = Result<Receipt, Fault>;
+
+    #[expect(clippy::unnecessary_wraps, reason = "a list of answers reads best with both made alike")]
+    fn written(offset: u64) -> Answer {
         let partition = TopicPartition::new("orders", 0);
         Ok(Receipt { partition, offset, durability: Durability::Replicated })
     }
 
-    fn failed(class: Class) -> Result<Receipt, Fault> {
+    fn failed(class: Class) -> Answer {
         Err(Fault::new(class, "no answer"))
     }
 
