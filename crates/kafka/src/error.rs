@@ -41,7 +41,7 @@ pub enum KafkaError {
         advice: &'static str,
         /// What was said.
         #[source]
-        source: rdkafka::error::KafkaError,
+        source: Box<rdkafka::error::KafkaError>,
     },
     /// A partition is not held under that assignment (any more): nothing may be committed for it.
     #[error("group {group}: {partition} is not held under generation {}; another member may own it by now", given.0)]
@@ -82,7 +82,7 @@ impl KafkaError {
     /// What a broker, or the client on its behalf, answered while `doing`.
     pub(crate) fn refused(doing: impl Into<String>, source: rdkafka::error::KafkaError) -> Self {
         let code = source.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        Self::Refused { doing: doing.into(), code, advice: meaning(code).advice, source }
+        Self::Refused { doing: doing.into(), code, advice: meaning(code).advice, source: Box::new(source) }
     }
 
     /// Whether it says that somebody else holds what was held.

@@ -63,7 +63,7 @@ async fn kafkas_own_tools_read_what_the_sink_writes_where_they_would_have_put_it
     create(&kafka, "ours", 7).await;
     create(&kafka, "theirs", 7).await;
     let keys: Vec<String> = (0..200).map(|number| format!("customer-{number}")).collect();
-    let lines: String = keys.iter().map(|key| format!("{key}\tv\n")).collect();
+    let lines = keys.iter().map(|key| format!("{key}\tv\n")).collect::<Vec<_>>().concat();
     let servers = kafka.bootstrap();
     let args = ["--bootstrap-server", &servers, "--topic", "theirs", "--reader-property", "parse.key=true"];
     let said = kafka.tool_with_input(PRODUCER, &args, lines.as_bytes()).unwrap();

@@ -133,7 +133,7 @@ pub struct CommitOptions {
     pub interval: Duration,
     /// Bytes that the set of settled offsets beyond the watermark may take. When it takes more, its highest
     /// part is left out: those records are delivered again after a restart, none is lost.
-    /// For Kafka 3,072: 4,096 characters of base64. At least 32.
+    /// A source may have a place of its own for what its commits cannot hold (Kafka: 4,096 bytes). At least 32.
     pub beyond_bytes_max: usize,
     /// Offsets between the watermark and the next record to be fetched; bounds the tracker's memory to
     /// about a byte for every 8 offsets. At least 1.
