@@ -25,7 +25,8 @@ pub(super) fn push(
     let reading = Reading { ordering: Ordering::Key, limit: IN_FLIGHT };
     Ok(Contender::new("log, consumer and push", env!("CARGO_PKG_VERSION"), move || {
         let _ = &echo;
-        // One for each round: kept connections live on the runtime that opened them, and a round has its own.
+        // One for each round: with connections kept over rounds most rounds of one run were ten times slower, and
+        // why is not known yet.
         let push = Push::new(target.clone(), options.clone(), Arc::new(SystemClock::new()))
             .map_err(BenchError::of("push"))?;
         shelf.read(reading, |done| Pushes { push, done })
