@@ -10,15 +10,19 @@
 //! let Some(kafka) = kafka_or_skip("records_arrive", KafkaOptions::default()) else { return };
 //! let servers = kafka.bootstrap();
 //! ```
+//!
+//! [`FaultProxy`] stands between a client and a server and does to their connections what networks do.
 
 mod cache;
 mod capture;
 mod kafka;
 mod leash;
+mod proxy;
 mod skip;
 mod slot;
 mod wait;
 
 pub use capture::Captured;
 pub use kafka::{KafkaCluster, KafkaError, KafkaOptions, Mechanism, User};
-pub use skip::kafka_or_skip;
+pub use proxy::{Fault, FaultProxy, Kind, Script, Step, Toward};
+pub use skip::{kafka_behind_proxies_or_skip, kafka_or_skip};

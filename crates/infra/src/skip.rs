@@ -1,6 +1,7 @@
 //! The way a test says that it cannot run here.
 
 use crate::kafka::{KafkaCluster, KafkaError, KafkaOptions};
+use crate::proxy::FaultProxy;
 
 /// A running cluster; `None` where Java or Maven is missing, after the line `SKIP test: reason` that
 /// `cargo xtask test` counts (and that fails under `CI=true` unless the tool could not be installed).
@@ -8,11 +9,29 @@ use crate::kafka::{KafkaCluster, KafkaError, KafkaOptions};
 /// # Panics
 ///
 /// When the tools are there and the cluster still does not come up: that is a failed test, not a skipped one.
+pub fn kafka_or_skip(test: &str, options: KafkaOptions) -> Option<KafkaCluster> {
+    or_skip(test, KafkaCluster::start(options))
+}
+
+/// As [`kafka_or_skip`], with a fault proxy in front of each broker. What faults leave to chance is drawn from
+/// `seed`. Clients of [`KafkaCluster::bootstrap_proxied`] stay behind the proxies.
+///
+/// # Panics
+///
+/// As there.
+pub fn kafka_behind_proxies_or_skip(
+    test: &str,
+    options: KafkaOptions,
+    seed: u64,
+) -> Option<(KafkaCluster, Vec<FaultProxy>)> {
+    or_skip(test, KafkaCluster::start_behind_proxies(options, seed))
+}
+
 #[expect(clippy::print_stdout, reason = "the line is for the test runner")]
 #[expect(clippy::panic, reason = "called by tests only, for which a panic is the way to fail")]
-pub fn kafka_or_skip(test: &str, options: KafkaOptions) -> Option<KafkaCluster> {
-    match KafkaCluster::start(options) {
-        Ok(cluster) => Some(cluster),
+fn or_skip<T>(test: &str, started: Result<T, KafkaError>) -> Option<T> {
+    match started {
+        Ok(started) => Some(started),
         Err(error) => match skip_line(test, &error) {
             Some(line) => {
                 println!("{line}");

@@ -8,6 +8,7 @@ use super::options::{KafkaOptions, User};
 use super::properties::Listener;
 use super::{format, install};
 use crate::capture::{Captured, capture};
+use crate::proxy::FaultProxy;
 use crate::slot::Slot;
 use rustix::process::Signal;
 use std::fs;
@@ -60,6 +61,35 @@ impl KafkaCluster {
         }
         let brokers = brokers.into_iter().map(|broker| Mutex::new(Some(broker))).collect();
         Ok(Self { brokers, slot, java, options, files: AtomicU32::new(0) })
+    }
+
+    /// As [`start`](Self::start), with a fault proxy in front of each broker, in their order. `options.proxied` is
+    /// theirs to fill.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`KafkaError::Io`] where a proxy finds no port.
+    pub fn start_behind_proxies(
+        mut options: KafkaOptions,
+        seed: u64,
+    ) -> Result<(Self, Vec<FaultProxy>), KafkaError> {
+        let listen = |nth: usize| FaultProxy::listen(seed.wrapping_add(nth as u64));
+        let proxies: Vec<FaultProxy> = (0..options.brokers)
+            .map(listen)
+            .collect::<Result<_, _>>()
+            .map_err(KafkaError::io("a fault proxy"))?;
+        options.proxied = proxies.iter().map(FaultProxy::address).collect();
+        let cluster = Self::start(options)?;
+        for (nth, proxy) in proxies.iter().enumerate() {
+            proxy.pass_to(cluster.upstream(nth + 1)?);
+        }
+        Ok((cluster, proxies))
+    }
+
+    /// The addresses at which clients reach the brokers through the proxies that were given (empty without).
+    pub fn bootstrap_proxied(&self) -> String {
+        let all: Vec<String> = self.options.proxied.iter().map(ToString::to_string).collect();
+        all.join(",")
     }
 
     /// `host:port,…` of the plain-text listeners, which need no login and may do everything.
