@@ -7,10 +7,12 @@
 //! ([`clock::Clock`]), so that the same code runs in production and under simulation.
 
 pub mod clock;
+pub mod codec;
 pub mod context;
 pub mod delivery;
 pub mod fault;
 pub mod handler;
+pub mod name;
 pub mod outcome;
 pub mod record;
 pub mod sink;

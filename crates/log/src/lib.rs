@@ -49,7 +49,6 @@
 //! # }
 //! ```
 
-pub mod codec;
 pub mod group;
 pub mod partition;
 pub mod topic;
@@ -71,5 +70,6 @@ pub use group::PartitionLag;
 pub use health::Health;
 pub use lock::LOCK_FILE;
 pub use options::{BrokerOptions, Driver};
+pub use seawall_core::codec;
 pub use source::{LogSource, SourceOptions, StartAt};
 pub use topic::{PartitionDescription, TopicDescription, TopicOptions};

@@ -3,7 +3,7 @@
 pub mod catalog;
 pub mod name;
 
-pub use name::{NAME_BYTES_MAX, NameError, check_name};
+pub use seawall_core::name::{NAME_BYTES_MAX, NameError, check_name};
 
 use std::sync::Arc;
 use std::time::Duration;

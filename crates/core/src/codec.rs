@@ -18,9 +18,10 @@
 //! Decoding copies nothing: key, headers and value share the frame's [`Bytes`]. A frame that does not read is a
 //! [`CodecError`] that names the byte, never a panic; the checksum below makes it a defect rather than damage.
 
+use crate::clock::WallMs;
+use crate::fault::{Class, Classify};
+use crate::record::{HEADERS_MAX, Header, Headers, Record, RecordError};
 use bytes::{Buf, BufMut, Bytes};
-use seawall_core::record::HEADERS_MAX;
-use seawall_core::{Class, Classify, Header, Headers, Record, RecordError, WallMs};
 
 /// The version this build writes, and the only one it reads.
 pub const VERSION: u8 = 1;
@@ -137,7 +138,7 @@ pub fn decode(frame: &Bytes) -> Result<Record, CodecError> {
 ///
 /// # Errors
 /// As [`decode`].
-pub(crate) fn decode_owned(mut frame: Bytes) -> Result<Record, CodecError> {
+pub fn decode_owned(mut frame: Bytes) -> Result<Record, CodecError> {
     let mut cursor = Cursor { frame: &frame, at: 0 };
     let version = cursor.byte("version")?;
     if version != VERSION {
@@ -156,7 +157,7 @@ pub(crate) fn decode_owned(mut frame: Bytes) -> Result<Record, CodecError> {
 }
 
 /// Appends a LEB128 varint.
-pub(crate) fn put_varint(mut value: u64, out: &mut impl BufMut) {
+pub fn put_varint(mut value: u64, out: &mut impl BufMut) {
     while value >= 0x80 {
         out.put_u8(value as u8 | 0x80);
         value >>= 7;
@@ -165,7 +166,7 @@ pub(crate) fn put_varint(mut value: u64, out: &mut impl BufMut) {
 }
 
 /// Appends a length and the bytes.
-pub(crate) fn put_bytes(bytes: &[u8], out: &mut impl BufMut) {
+pub fn put_bytes(bytes: &[u8], out: &mut impl BufMut) {
     put_varint(bytes.len() as u64, out);
     out.put_slice(bytes);
 }
@@ -179,9 +180,12 @@ fn unzigzag(value: u64) -> i64 {
 }
 
 /// Reads a frame from its start; every read is bounds-checked and names its field.
-pub(crate) struct Cursor<'a> {
-    pub(crate) frame: &'a Bytes,
-    pub(crate) at: usize,
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    /// What is read.
+    pub frame: &'a Bytes,
+    /// The byte that comes next.
+    pub at: usize,
 }
 
 impl Cursor<'_> {
@@ -189,13 +193,21 @@ impl Cursor<'_> {
         CodecError::Short { field, at: self.at, needed, left: self.frame.len() - self.at }
     }
 
-    pub(crate) fn byte(&mut self, field: &'static str) -> Result<u8, CodecError> {
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`CodecError`] names `field` and its place.
+    pub fn byte(&mut self, field: &'static str) -> Result<u8, CodecError> {
         let byte = *self.frame.get(self.at).ok_or_else(|| self.short(field, 1))?;
         self.at += 1;
         Ok(byte)
     }
 
-    pub(crate) fn varint(&mut self, field: &'static str) -> Result<u64, CodecError> {
+    /// A LEB128 varint.
+    ///
+    /// # Errors
+    /// [`CodecError`] names `field` and its place.
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, CodecError> {
         let start = self.at;
         let mut value = 0_u64;
         for group in 0..VARINT_BYTES_MAX {
@@ -212,7 +224,11 @@ impl Cursor<'_> {
         Err(CodecError::Range { field, at: start })
     }
 
-    pub(crate) fn bytes(&mut self, field: &'static str) -> Result<Bytes, CodecError> {
+    /// A length and as many bytes, shared with the frame.
+    ///
+    /// # Errors
+    /// [`CodecError`] names `field` and its place.
+    pub fn bytes(&mut self, field: &'static str) -> Result<Bytes, CodecError> {
         let len = self.varint(field)?;
         let left = self.frame.len() - self.at;
         match usize::try_from(len) {
