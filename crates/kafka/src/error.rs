@@ -61,6 +61,15 @@ pub enum KafkaError {
         /// How long it was waited for.
         waited_ms: u128,
     },
+    /// The group began a new generation while the commit was under way. What is kept through that is committed
+    /// under the new one; what is not is told as revoked or lost.
+    #[error(
+        "group {group}: the group was rebalancing while the commit was under way; the next one supersedes it"
+    )]
+    Rebalancing {
+        /// The group.
+        group: String,
+    },
     /// A record over its bounds.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -106,7 +115,7 @@ impl Classify for KafkaError {
                 Class::Permanent
             }
             Self::Refused { code, .. } => meaning(*code).class,
-            Self::Unanswered { .. } | Self::Thread { .. } => Class::Transient,
+            Self::Unanswered { .. } | Self::Rebalancing { .. } | Self::Thread { .. } => Class::Transient,
             Self::Closed => Class::Bug,
         }
     }

@@ -323,15 +323,18 @@ impl Source for KafkaSource {
             return Err(KafkaError::NotHeld { group, partition, given: late.generation }.into());
         }
         let Some(committer) = &mut self.committer else { return Err(KafkaError::Closed.into()) };
-        let result = committer.commit(commits);
-        if let Err(error) = &result
-            && error.is_fenced()
-        {
+        let Err(error) = committer.commit(commits) else { return Ok(()) };
+        if matches!(error, KafkaError::Refused { code: Code::IllegalGeneration, .. }) {
+            // A kept partition's commit met a rebalance, after which the client has the new generation. Had the
+            // group moved on without this member, the client would tell the loss by itself.
+            return Err(KafkaError::Rebalancing { group: self.group.to_string() }.into());
+        }
+        if error.is_fenced() {
             for commit in commits {
                 self.renew(&commit.partition);
             }
         }
-        Ok(result?)
+        Err(error.into())
     }
 
     fn release(&mut self, partition: &TopicPartition, generation: Generation) {

@@ -1,0 +1,131 @@
+//! What stands still elsewhere when partitions move or fill up.
+
+use super::diary::What;
+use super::stage::{Place, SESSION, ms, partition, until};
+use seawall_consumer::QueueOptions;
+use seawall_core::Outcome;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Elsewhere a partition that was paused when it moved stays paused, until somebody restarts the program
+/// (parallel-consumer #857).
+#[tokio::test(flavor = "multi_thread")]
+async fn consumption_goes_on_after_every_rebalance() {
+    let Some(place) = Place::new("consumption_goes_on_after_every_rebalance", 4).await else { return };
+    let mut setup = place.setup();
+    // So small that every partition is paused most of the time, and while it moves.
+    setup.consumer.queue = QueueOptions { records: 32, bytes: 1 << 20 };
+    let work = |_| async {
+        ms(2).await;
+        Outcome::Ack
+    };
+    let first = place.join(1, setup.clone(), work);
+    let rounds = 3;
+    for round in 0..rounds {
+        place.fill(4, 400);
+        first.until_holds(4).await;
+        let second = place.join(2 + round, setup.clone(), work);
+        second.until_holds(2).await;
+        place.fill(4, 100);
+        second.leave(Duration::from_secs(10)).await;
+    }
+    let end = u64::from(rounds) * 500;
+    place.until_committed(4, end).await;
+    first.leave(Duration::from_secs(10)).await;
+    place.diary.assert_each_once(4, end);
+    place.diary.assert_order();
+}
+
+/// Elsewhere one lane that is full pauses every partition (parallel-consumer #540).
+#[tokio::test(flavor = "multi_thread")]
+async fn one_full_lane_pauses_its_own_partition_alone() {
+    let Some(place) = Place::new("one_full_lane_pauses_its_own_partition_alone", 3).await else { return };
+    place.write(0, std::iter::repeat_n("stuck", 1_000));
+    place.fill(3, 2_000);
+    let gate = Arc::new(AtomicBool::new(false));
+    let mut setup = place.setup();
+    setup.consumer.queue = QueueOptions { records: 256, bytes: 1 << 20 };
+    setup.consumer.timeout = None;
+    let open = Arc::clone(&gate);
+    let member = place.join(1, setup, move |delivery| {
+        let open = Arc::clone(&open);
+        async move {
+            while delivery.record.key.as_deref() == Some(b"stuck") && !open.load(Ordering::SeqCst) {
+                ms(10).await;
+            }
+            Outcome::Ack
+        }
+    });
+    let others = |which: u32| place.diary.count(|line| line.what == What::Acked && line.place.0 == which);
+    until("the other partitions are done", || others(1) == 2_000 && others(2) == 2_000).await;
+    let snapshot = member.snapshot();
+    let paused: Vec<_> = snapshot.partitions.iter().filter(|held| held.paused).collect();
+    assert_eq!(paused.len(), 1, "{paused:?}");
+    assert_eq!((&paused[0].partition, others(0)), (&partition(&place, 0), 0));
+    gate.store(true, Ordering::SeqCst);
+    until("the stuck partition is done", || others(0) == 3_000).await;
+    member.leave(Duration::from_secs(10)).await;
+    place.diary.assert_order();
+}
+
+/// Elsewhere the drain runs inside the callback of the rebalance, and deadlocks or silences the member
+/// (arroyo #560). Here the member polls on for longer than its session and its poll interval, and the partition
+/// that stays is handled on. (Of that one only what was fetched before: librdkafka fetches nothing for a member
+/// that has a revocation to answer.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_never_silences_the_member() {
+    let Some(place) = Place::new("a_drain_never_silences_the_member", 2).await else { return };
+    (0..2).for_each(|partition| place.write(partition, ["long"].into_iter().chain(["short"; 60])));
+    let mut setup = place.setup();
+    setup.consumer.timeout = None;
+    setup.consumer.revoke_bound = Duration::from_mins(10);
+    setup.source.poll_interval_max = SESSION;
+    let gate = Arc::new(AtomicBool::new(false));
+    let open = Arc::clone(&gate);
+    let work = move |delivery: seawall_core::Delivery| {
+        let open = Arc::clone(&open);
+        async move {
+            let long = delivery.record.key.as_deref() == Some(b"long");
+            while !open.load(Ordering::SeqCst) {
+                ms(300).await;
+                if !long {
+                    break;
+                }
+            }
+            Outcome::Ack
+        }
+    };
+    let first = place.join(1, setup.clone(), work.clone());
+    until("both long records run", || place.diary.lines().len() >= 2).await;
+    let second = place.join(2, setup, work);
+    until("one partition is being given up", || first.snapshot().partitions.iter().any(|held| held.revoking))
+        .await;
+    let kept = first.snapshot().partitions.iter().find(|held| !held.revoking).unwrap().clone();
+    let done = |of_kept: bool| {
+        let place_of = |line: &super::diary::Line| (line.place.0 == kept.partition.partition) == of_kept;
+        place.diary.count(|line| line.what == What::Acked && place_of(line))
+    };
+    // What runs may end; then nothing of it starts any more.
+    ms(1_000).await;
+    let (given_up, mut last) = (done(false), done(true));
+    // Longer than both bounds of the group.
+    for _ in 0..9 {
+        ms(1_000).await;
+        let now = done(true);
+        assert!(now > last || now == 60, "the partition that stays stands still at {now}");
+        last = now;
+    }
+    assert_eq!(done(false), given_up, "the one that goes starts nothing more");
+    assert!(first.holds().contains(&(kept.partition.partition, kept.generation.0)), "{:?}", first.holds());
+    assert!(second.holds().is_empty(), "it is not given back before its handler has ended");
+    gate.store(true, Ordering::SeqCst);
+    second.until_holds(1).await;
+    until("all is done", || place.diary.acked().len() == 122).await;
+    for member in [first, second] {
+        member.leave(Duration::from_secs(10)).await;
+    }
+    place.diary.assert_each_once(2, 61);
+    place.diary.assert_order();
+    place.until_committed(2, 61).await;
+}
