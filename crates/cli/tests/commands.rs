@@ -11,6 +11,8 @@
 
 mod house;
 
+#[path = "commands/checked.rs"]
+mod checked;
 #[path = "commands/config.rs"]
 mod config;
 #[path = "commands/disk.rs"]

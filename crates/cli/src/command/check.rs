@@ -2,14 +2,16 @@
 
 use crate::exit::{Failure, Kind, Outcome};
 use crate::output::{self, Format};
+use seawall_core::Fault;
 use seawall_sidecar::config::{self, ConfigError};
-use serde_json::json;
-use std::path::PathBuf;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
-/// Check Seawall configurations. Exit code 1 where there are findings.
+/// Check configurations: Seawall's own (TOML), Kafka client settings (.properties, .conf, YAML), Prometheus rules
+/// and Grafana dashboards. Exit code 1 where there are findings, 3 where a file cannot be read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The configurations, in TOML.
+    /// The files.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// How findings are printed.
@@ -17,34 +19,67 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// Runs the command.
+/// A finding of either checker, for both formats.
+struct Told {
+    text: String,
+    json: Value,
+}
+
+/// Runs the command. A file that cannot be read keeps none of the others from being checked.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
-    let mut findings = 0;
+    let (mut findings, mut unread) = (0, Vec::new());
     for file in &arguments.files {
-        let error = match config::load(file) {
-            Ok(_) => continue,
-            Err(error @ ConfigError::Read { .. }) => {
-                return Err(Failure::input(seawall_core::Fault::from(error)));
+        let seawalls = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
+        let found = if seawalls { own(file) } else { others(file) };
+        match found {
+            Ok(all) => {
+                findings += all.len();
+                for Told { text, json } in all {
+                    match arguments.format {
+                        Format::Text => output::data(format_args!("{text}"))?,
+                        Format::Json => output::data(format_args!("{json}"))?,
+                    }
+                }
             }
-            Err(error) => error,
-        };
-        for finding in error.findings() {
-            findings += 1;
-            match arguments.format {
-                Format::Text => output::data(format_args!("{finding}"))?,
-                Format::Json => output::data(format_args!(
-                    "{}",
-                    json!({
-                        "file": finding.file, "line": finding.line, "column": finding.column, "field": finding.field,
-                        "value": finding.value, "problem": finding.problem, "fix": finding.fix,
-                    })
-                ))?,
-            }
+            Err(fault) => unread.push(fault),
         }
     }
-    match findings {
-        0 => Ok(()),
-        1 => Err(Failure::new(Kind::Verdict, "1 finding")),
-        _ => Err(Failure::new(Kind::Verdict, format_args!("{findings} findings"))),
+    let count = match findings {
+        0 => "no findings".to_owned(),
+        1 => "1 finding".to_owned(),
+        _ => format!("{findings} findings"),
+    };
+    if !unread.is_empty() {
+        let others = if findings == 0 { String::new() } else { format!("\nseawall: {count} in the others") };
+        return Err(Failure::input(format_args!("{}{others}", unread.join("\nseawall: "))));
     }
+    if findings == 0 { Ok(()) } else { Err(Failure::new(Kind::Verdict, count)) }
+}
+
+fn own(file: &Path) -> Result<Vec<Told>, String> {
+    let error = match config::load(file) {
+        Ok(_) => return Ok(Vec::new()),
+        Err(error @ ConfigError::Read { .. }) => return Err(Fault::from(error).to_string()),
+        Err(error) => error,
+    };
+    let told = |finding: &config::Finding| Told {
+        text: finding.to_string(),
+        json: json!({
+            "rule": "seawall/config", "file": finding.file, "line": finding.line, "column": finding.column,
+            "field": finding.field, "value": finding.value, "problem": finding.problem, "fix": finding.fix,
+        }),
+    };
+    Ok(error.findings().iter().map(told).collect())
+}
+
+fn others(file: &Path) -> Result<Vec<Told>, String> {
+    let told = |finding: seawall_check::Finding| Told {
+        json: json!({
+            "rule": finding.rule, "file": finding.file, "line": finding.line, "problem": finding.what,
+            "why": finding.why, "fix": finding.fix,
+        }),
+        text: finding.to_string(),
+    };
+    let found = seawall_check::check(file).map_err(|error| error.to_string())?;
+    Ok(found.into_iter().map(told).collect())
 }

@@ -1,0 +1,206 @@
+//! Each rule on a file that breaks it and on one that does not, by line.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use seawall_check::{CheckError, check_text};
+use std::path::Path;
+
+/// `rule:line` of each finding.
+fn found(file: &str, text: &str) -> Vec<String> {
+    let findings = check_text(Path::new(file), text).unwrap();
+    for finding in &findings {
+        assert!(!finding.why.is_empty() && !finding.fix.is_empty() && finding.file == file, "{finding}");
+    }
+    findings.iter().map(|finding| format!("{}:{}", finding.rule, finding.line)).collect()
+}
+
+#[track_caller]
+fn expect(file: &str, text: &str, wanted: &[&str]) {
+    assert_eq!(found(file, text), wanted, "{text}");
+}
+
+const JAVA: &str = "bootstrap.servers=a:9092\n";
+const LIBRDKAFKA: &str = "metadata.broker.list=a:9092\nenable.idempotence=true\n";
+
+#[test]
+fn java_properties() {
+    let cases: &[(&str, &[&str])] = &[
+        ("acks=all\nenable.idempotence=true\nmax.in.flight.requests.per.connection=5", &[]),
+        ("acks=1", &["kafka/acks:2"]),
+        ("acks=0\nmax.in.flight.requests.per.connection=1", &["kafka/acks:2"]),
+        ("acks=-1", &[]),
+        ("acks=${ACKS}", &[]),
+        ("buffer.memory=33554432", &[]),
+        ("buffer.memory=4294967296", &["kafka/buffer-memory:2"]),
+        ("enable.idempotence=false", &["kafka/in-flight-order:2"]),
+        ("enable.idempotence=false\nmax.in.flight.requests.per.connection=1", &[]),
+        ("acks=1\nmax.in.flight.requests.per.connection=3", &["kafka/acks:2", "kafka/in-flight-order:3"]),
+        ("max.in.flight.requests.per.connection=6", &["kafka/in-flight-order:2"]),
+        ("session.timeout.ms=10000", &["kafka/session-timeout:2"]),
+        ("session.timeout.ms=45000\nheartbeat.interval.ms=3000", &[]),
+        ("session.timeout.ms=45000\nheartbeat.interval.ms=15001", &["kafka/heartbeat-interval:3"]),
+        ("heartbeat.interval.ms=4000", &["kafka/heartbeat-interval:2"]),
+        (
+            "session.timeout.ms=6000\nheartbeat.interval.ms=2500",
+            &["kafka/session-timeout:2", "kafka/heartbeat-interval:3"],
+        ),
+        ("max.poll.interval.ms=60000", &["kafka/poll-interval:2"]),
+        ("max.poll.interval.ms=300000", &[]),
+        ("group.id=g", &["kafka/auto-commit:2"]),
+        ("group.id=g\nenable.auto.commit=true", &["kafka/auto-commit:3"]),
+        ("group.id=g\nenable.auto.commit=false", &[]),
+        // With the new protocol the broker has the session; the poll interval is still the client's.
+        (
+            "enable.auto.commit=false\ngroup.protocol=consumer\nmax.poll.interval.ms=1000",
+            &["kafka/poll-interval:4"],
+        ),
+        ("group.protocol=consumer\nsession.timeout.ms=10000", &["kafka/group-protocol:3"]),
+        ("group.protocol=consumer\nheartbeat.interval.ms=9000", &["kafka/group-protocol:3"]),
+        ("group.protocol=classic\nsession.timeout.ms=10000", &["kafka/session-timeout:3"]),
+    ];
+    for (text, wanted) in cases {
+        expect("client.properties", &format!("{JAVA}{text}\n"), wanted);
+    }
+    // Prefixes, as Spring and Connect have them, and a later line wins.
+    expect("application.properties", "spring.kafka.producer.acks=1\n", &["kafka/acks:1"]);
+    expect("client.properties", "acks=1\nacks=all\n", &[]);
+}
+
+#[test]
+fn librdkafka_properties() {
+    let cases: &[(&str, &[&str])] = &[
+        ("queue.buffering.max.kbytes=65536", &[]),
+        ("queue.buffering.max.kbytes=1048576", &["kafka/buffer-memory:3"]),
+        ("queue.buffering.max.messages=0", &["kafka/buffer-memory:3"]),
+        ("queue.buffering.max.messages=100000", &[]),
+        ("go.delivery.reports=false", &["kafka/delivery-callback:3"]),
+        ("request.required.acks=1", &["kafka/acks:3"]),
+        ("group.id=g\nenable.auto.commit=true\nenable.auto.offset.store=false", &[]),
+        ("group.id=g\nenable.auto.commit=true", &["kafka/auto-commit:4"]),
+    ];
+    for (text, wanted) in cases {
+        expect("client.conf", &format!("{LIBRDKAFKA}{text}\n"), wanted);
+    }
+    let bare = "metadata.broker.list=a:9092\n";
+    expect("client.conf", &format!("{bare}linger.ms=5\n"), &["kafka/in-flight-order:2"]);
+    expect("client.conf", &format!("{bare}linger.ms=5\nmax.in.flight=1\n"), &[]);
+    expect("client.conf", &format!("{bare}max.in.flight=5\n"), &["kafka/in-flight-order:2"]);
+}
+
+#[test]
+fn yaml_of_the_go_clients_and_of_spring() {
+    let sarama = "sarama:\n  Net:\n    MaxOpenRequests: 5\n  Producer:\n    RequiredAcks: WaitForLocal\n    \
+                  Idempotent: false\n    Return:\n      Errors: false\n  Consumer:\n    Return:\n      Errors: \
+                  false\n    Group:\n      Session:\n        Timeout: 10s\n      Heartbeat:\n        Interval: \
+                  5000000000\n";
+    let wanted = [
+        "kafka/in-flight-order:3",
+        "kafka/acks:5",
+        "kafka/delivery-callback:8",
+        "kafka/session-timeout:14",
+        "kafka/heartbeat-interval:16",
+    ];
+    expect("sarama.yaml", sarama, &wanted);
+    let kafka_go = "name: api\nsession_timeout: 30m\nkafka:\n  brokers: [a:9092]\n  RequiredAcks: none\n  Async: \
+                    true\n  SessionTimeout: 30s\n";
+    expect("app.yml", kafka_go, &["kafka/acks:5", "kafka/delivery-callback:6", "kafka/session-timeout:7"]);
+    let franz = "seed_brokers: [a:9092]\nmax_buffered_bytes: 1GiB\nsession_timeout: 45s\ndisable_idempotent_write: \
+                 true\nmax_produce_requests_inflight_per_broker: 1\n";
+    expect("kgo.yaml", franz, &["kafka/buffer-memory:2"]);
+    let spring = "spring:\n  kafka:\n    consumer:\n      enable-auto-commit: true\n      properties:\n        \
+                  session.timeout.ms: 10000\n        group.protocol: consumer\n";
+    expect("application.yml", spring, &["kafka/auto-commit:4", "kafka/group-protocol:6"]);
+    // Each item of a list is a client of its own.
+    let two =
+        "kafka:\n  - {brokers: a, group.protocol: consumer}\n  - {brokers: b, session.timeout.ms: 9000}\n";
+    expect("two.yaml", two, &["kafka/session-timeout:3"]);
+}
+
+fn rules(expr: &str) -> String {
+    format!("groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: '{expr}'\n")
+}
+
+#[test]
+fn lag_keeps_its_partition() {
+    for expr in [
+        "kafka_consumer_lag > 10",
+        "max by (group, topic, partition) (kafka_consumer_lag) > 10",
+        "sum without (client_id) (kafka_consumergroup_lag)",
+        "topk(5, kafka_consumer_lag)",
+        "count by (group) (kafka_consumer_lag > 1000)",
+        "sum(rate(http_requests_total[5m]))",
+        "deriv(kafka_consumer_lag[10m]) > 0",
+        "kafka_consumer_lag * on (group) group_left (team) owner",
+        "kafka_consumer_lag and on (group) up",
+        "up and on (group) kafka_consumer_lag",
+        "absent(kafka_consumer_lag)",
+        "increase(kafka_consumer_lag_sample_failures_total[5m])",
+        "kafka_consumer_lag / ignoring (client_id) other",
+    ] {
+        expect("rules.yml", &rules(expr), &[]);
+    }
+    for expr in [
+        "sum(kafka_consumer_lag)",
+        "sum by (group) (kafka_consumer_lag)",
+        "avg by (group, topic) (kafka_consumer_lag_seconds)",
+        "max by (group) (kafka_consumer_lag)",
+        "sum without (partition) (kafka_consumergroup_lag)",
+        "quantile(0.99, kafka_consumer_fetch_manager_records_lag)",
+        "histogram_quantile(0.9, sum by (le) (kafka_consumer_lag))",
+        "100 * max_over_time(sum by (topic) (kafka_consumer_lag)[5m:1m]) > 5",
+        "sum({__name__=\"kafka_consumer_lag\"})",
+        "kafka_consumer_lag / on (group) limit_of_group",
+        "limit_of_group - ignoring (partition) kafka_consumer_lag",
+        "label_replace(kafka_consumer_lag, \"partition\", \"all\", \"\", \"\")",
+        "scalar(kafka_consumer_lag)",
+        "kafka_consumergroup_lag_sum > 5",
+        "up or sum(kafka_consumer_lag)",
+    ] {
+        expect("rules.yml", &rules(expr), &["prometheus/lag-without-partition:5"]);
+    }
+    // Once lost, it is told once.
+    expect(
+        "r.yml",
+        &rules("sum(avg by (group) (kafka_consumer_lag))"),
+        &["prometheus/lag-without-partition:5"],
+    );
+    let operator = "kind: PrometheusRule\nspec:\n  groups:\n    - rules:\n        - record: x\n          expr: |\n            \
+                    sum(kafka_consumer_lag)\n";
+    assert_eq!(found("operator.yaml", operator).len(), 1);
+}
+
+#[test]
+fn dashboards_are_read_to_their_last_row() {
+    let board = "{\"panels\": [\n{\"type\": \"row\", \"panels\": [{\"targets\": [\n{\"expr\": \
+                 \"sum(rate(kafka_consumer_lag{group=~\\\"$group\\\"}[$__rate_interval]))\"}]}]},\n{\"targets\": \
+                 [{\"expr\": \"max(kafka_consumer_lag{topic=\\\"$topic\\\"}[$window])\"}]}\n]}";
+    // A range inside an aggregation is a mistake of the query, told as one.
+    let error = check_text(Path::new("board.json"), board).unwrap_err();
+    assert!(error.to_string().starts_with("board.json:4: not PromQL"), "{error}");
+    let board = board.replace("[$window]", "");
+    let rule = "prometheus/lag-without-partition";
+    assert_eq!(found("board.json", &board), [format!("{rule}:3"), format!("{rule}:4")]);
+}
+
+#[test]
+fn a_file_of_no_known_kind_is_no_clean_bill() {
+    let error = |file: &str, text: &str| check_text(Path::new(file), text).unwrap_err();
+    for (file, text) in [
+        ("log4j.properties", "rootLogger=INFO\n"),
+        ("deployment.yaml", "kind: Deployment\nspec: {replicas: 3}\n"),
+        ("package.json", "{\"name\": \"x\"}"),
+        ("notes", "Dear all,\n"),
+        ("empty.yaml", ""),
+    ] {
+        let error = error(file, text);
+        assert!(matches!(error, CheckError::UnknownKind { .. }), "{file}: {error}");
+        assert!(error.to_string().contains(file) && error.to_string().contains("dashboards"), "{error}");
+    }
+    assert!(error("a.yaml", "a: [1\n").to_string().starts_with("a.yaml:"));
+    assert!(error("rules.yml", &rules("sum(")).to_string().starts_with("rules.yml:5: not PromQL"));
+    let missing = seawall_check::check(Path::new("/no/such/file.yaml")).unwrap_err();
+    assert!(matches!(missing, CheckError::Read { .. }), "{missing}");
+    // Without an ending the content tells.
+    assert_eq!(found("consumer", "bootstrap.servers=a\nacks=1\n"), ["kafka/acks:2"]);
+    assert_eq!(found("rules", &rules("sum(kafka_consumer_lag)")).len(), 1);
+}
