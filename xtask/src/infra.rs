@@ -1,8 +1,8 @@
 //! `cargo xtask infra`: what the end-to-end tests need from the machine, found or installed.
 //!
 //! Tools: a browser for the dashboard's picture, a Go toolchain for the service that is not written in Rust,
-//! Node for the dashboard's build, what kills and cuts the power of the log's tests, and Java and Maven for real
-//! Kafka brokers. The brokers themselves are `seawall-infra`'s, which tests use without this program.
+//! Node for the dashboard's build, what kills and cuts the power of the log's tests, Java and Maven for real Kafka
+//! brokers, kcat to look at them with another client, and promtool for the alert rules. The brokers themselves are `seawall-infra`'s, which tests use without this program.
 
 use crate::error::ChoreError;
 use crate::process;
@@ -56,7 +56,7 @@ const MAVEN: Tool = Tool {
 };
 /// The crates whose tests talk to real brokers.
 const KAFKA_PARTS: &[&str] = &["infra", "kafka", "cli"];
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         name: "chromium",
         variable: "SEAWALL_CHROMIUM",
@@ -68,6 +68,20 @@ const TOOLS: [Tool; 7] = [
     NODE,
     JAVA,
     MAVEN,
+    Tool {
+        name: "promtool",
+        variable: "SEAWALL_PROMTOOL",
+        programs: &["promtool"],
+        packages: &["prometheus"],
+        parts: &["cli"],
+    },
+    Tool {
+        name: "kcat",
+        variable: "SEAWALL_KCAT",
+        programs: &["kcat", "kafkacat"],
+        packages: &["kcat"],
+        parts: &["kafka"],
+    },
     Tool {
         name: "strace",
         variable: "SEAWALL_STRACE",

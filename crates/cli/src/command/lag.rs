@@ -1,29 +1,16 @@
 //! `seawall lag`: how far the groups of a Kafka cluster are behind, partition by partition.
 
+mod export;
+mod table;
+
 use crate::exit::{Failure, Kind, Outcome};
 use crate::output::{self, Format};
 use crate::serve;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use seawall_core::{Class, Classify, Fault, SystemClock};
-use seawall_kafka::lag::{self, Filter, LagMonitor, LagOptions, LagSnapshot, PartitionLag};
+use seawall_kafka::lag::{Filter, LagMonitor, LagOptions, LagSnapshot, StuckRule};
 use seawall_kafka::{Connection, KafkaError};
-use serde_json::json;
-use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-
-/// A client that has not sent its request by then is not Prometheus.
-const HEADER_WAIT: Duration = Duration::from_secs(10);
 
 /// Show how far Kafka groups are behind, without joining any. Exit code 1 where a partition is found stuck.
 #[derive(Debug, clap::Args)]
@@ -49,29 +36,54 @@ pub(crate) struct Arguments {
     /// Seconds that one question to the cluster may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
+    /// Take so many samples, --interval apart, and print the last. STUCK needs two: a commit that stood over all
+    /// of them while the log grew.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, conflicts_with = "watch", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    samples: u32,
     /// How partitions are printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Print nothing and serve /metrics for Prometheus at this IP:PORT; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", conflicts_with = "watch")]
-    listen: Option<SocketAddr>,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    #[command(flatten)]
+    door: export::Door,
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
     let mut monitor = monitor(&arguments).map_err(failure)?;
     let (clock, interval) = (SystemClock::new(), Duration::from_secs(arguments.interval));
-    if let Some(at) = arguments.listen {
-        let first = Arc::new(monitor.sample(&clock).map_err(failure)?);
-        return serve::runtime()?.block_on(export(at, monitor, clock, interval, first));
+    let format = if arguments.json { Format::Json } else { arguments.format };
+    let mut snapshot = monitor.sample(&clock).map_err(failure)?;
+    if let Some(at) = arguments.door.listen {
+        let serving = export::serve(at, &arguments.door, monitor, interval, snapshot);
+        return serve::runtime()?.block_on(serving);
     }
-    loop {
-        let snapshot = monitor.sample(&clock).map_err(failure)?;
-        print(&snapshot, arguments.format)?;
-        if !arguments.watch {
-            return verdict(&snapshot);
-        }
+    if arguments.watch {
+        return watch(monitor, &snapshot, interval, format);
+    }
+    for _ in 1..arguments.samples {
         std::thread::sleep(interval);
+        snapshot = monitor.sample(&clock).map_err(failure)?;
+    }
+    table::print(&snapshot, format)?;
+    verdict(&snapshot)
+}
+
+/// Goes on until it is interrupted; a cluster that does not answer for a while is waited for.
+fn watch(mut monitor: LagMonitor, first: &LagSnapshot, interval: Duration, format: Format) -> Outcome {
+    let clock = SystemClock::new();
+    table::print(first, format)?;
+    loop {
+        std::thread::sleep(interval);
+        match monitor.sample(&clock) {
+            Ok(snapshot) => table::print(&snapshot, format)?,
+            Err(error) if error.class() == Class::Transient => {
+                output::note(format_args!("no new sample: {}", Fault::from(error)));
+            }
+            Err(error) => return Err(failure(error)),
+        }
     }
 }
 
@@ -94,7 +106,11 @@ fn monitor(arguments: &Arguments) -> Result<LagMonitor, KafkaError> {
     let filter = |name: &str, pattern: &Option<String>| {
         pattern.as_ref().map_or_else(|| Ok(Filter::default()), |pattern| Filter::new(name, pattern))
     };
+    let usual = StuckRule::default();
+    let samples =
+        if arguments.samples > 1 { (arguments.samples - 1).min(usual.samples) } else { usual.samples };
     let options = LagOptions {
+        stuck: StuckRule { samples, ..usual },
         groups: filter("--group", &arguments.group)?,
         topics: filter("--topic", &arguments.topic)?,
         wait: Duration::from_secs(arguments.timeout),
@@ -121,104 +137,10 @@ fn verdict(snapshot: &LagSnapshot) -> Outcome {
             Fault::from(unread.error.clone())
         )));
     }
-    let stuck = snapshot.partitions.iter().filter(|row| row.stuck).count();
+    let stuck = snapshot.partitions.iter().filter(|row| row.stuck == Some(true)).count();
     if stuck == 0 {
         Ok(())
     } else {
         Err(Failure::new(Kind::Verdict, format_args!("{stuck} partitions are stuck")))
     }
-}
-
-fn print(snapshot: &LagSnapshot, format: Format) -> Outcome {
-    if format == Format::Text {
-        output::data(format_args!(
-            "{:<24} {:<24} {:>9} {:>12} {:>12} {:>10} {:>10}  {:<6} CLIENT",
-            "GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "SECONDS", "STUCK"
-        ))?;
-    }
-    for row in &snapshot.partitions {
-        match format {
-            Format::Text => text(row)?,
-            Format::Json => output::data(format_args!(
-                "{}",
-                json!({
-                    "at_ms": snapshot.at.0, "group": &*row.group, "topic": &*row.topic,
-                    "partition": row.partition, "client_id": &*row.client_id, "committed": row.committed,
-                    "begin": row.begin, "end": row.end, "lag": row.lag, "lag_seconds": row.seconds,
-                    "stuck": row.stuck,
-                })
-            ))?,
-        }
-    }
-    for unread in &snapshot.unread {
-        let error = Fault::from(unread.error.clone());
-        output::note(format_args!("group {} could not be asked: {error}", unread.group));
-    }
-    Ok(())
-}
-
-fn text(row: &PartitionLag) -> Outcome {
-    let committed = row.committed.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
-    let seconds = row.seconds.map_or_else(|| "?".to_owned(), |seconds| format!("{seconds:.1}"));
-    let client = if row.client_id.is_empty() { "-" } else { &*row.client_id };
-    output::data(format_args!(
-        "{:<24} {:<24} {:>9} {committed:>12} {:>12} {:>10} {seconds:>10}  {:<6} {client}",
-        row.group,
-        row.topic,
-        row.partition,
-        row.end,
-        row.lag,
-        if row.stuck { "yes" } else { "no" },
-    ))
-}
-
-/// Serves the newest sample; a failed one leaves the last to be seen, and is told on stderr.
-async fn export(
-    at: SocketAddr,
-    mut monitor: LagMonitor,
-    clock: SystemClock,
-    interval: Duration,
-    first: Arc<LagSnapshot>,
-) -> Outcome {
-    let busy = |error| Failure::environment(format_args!("--listen {at}: {error}"));
-    let listener = TcpListener::bind(at).await.map_err(busy)?;
-    output::note(format_args!("metrics: http://{}/metrics", listener.local_addr().map_err(busy)?));
-    let (newest, seen) = watch::channel(first);
-    std::thread::spawn(move || {
-        while !newest.is_closed() {
-            std::thread::sleep(interval);
-            match monitor.sample(&clock) {
-                Ok(snapshot) => drop(newest.send_replace(Arc::new(snapshot))),
-                Err(error) => output::note(format_args!("no new sample: {}", Fault::from(error))),
-            }
-        }
-    });
-    loop {
-        let (stream, _) = listener.accept().await.map_err(busy)?;
-        let seen = seen.clone();
-        tokio::spawn(async move {
-            let answer = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&request, &seen.borrow());
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut server = hyper::server::conn::http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
-            // A scrape that breaks off is Prometheus's to tell.
-            let _ = server.serve_connection(TokioIo::new(stream), answer).await;
-        });
-    }
-}
-
-fn answer(request: &Request<Incoming>, snapshot: &Arc<LagSnapshot>) -> Response<Full<Bytes>> {
-    let known = request.uri().path() == "/metrics";
-    let text = if known { lag::render(snapshot).ok() } else { None };
-    let status = match (known, &text) {
-        (false, _) => StatusCode::NOT_FOUND,
-        (true, Some(_)) => StatusCode::OK,
-        (true, None) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text.unwrap_or_default())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(lag::CONTENT_TYPE));
-    response
 }

@@ -16,6 +16,6 @@ mod track;
 
 pub use filter::Filter;
 pub use monitor::{LagMonitor, LagOptions};
-pub use render::{CONTENT_TYPE, render};
+pub use render::{CONTENT_TYPE, Scrape, render};
 pub use snapshot::{LagSnapshot, PartitionLag, Unread};
 pub use track::{Seen, StuckRule, Track, lag};

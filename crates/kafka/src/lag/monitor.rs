@@ -8,7 +8,7 @@ use crate::admin::{Asking, Committed, Group, Quiet, Span, committed, group_clien
 use crate::connection::Connection;
 use crate::error::KafkaError;
 use rdkafka::consumer::BaseConsumer;
-use seawall_core::{Clock, Nanos, TopicPartition, WallMs};
+use seawall_core::{Clock, TopicPartition, WallMs};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,32 +131,21 @@ impl LagMonitor {
             let head = self.heads.get(&place(row));
             row.seconds = if row.lag == 0 { Some(0.0) } else { head.map(|head| age(head, wall)) };
             let key = (row.group.clone(), TopicPartition::new(row.topic.clone(), row.partition));
-            let track = self.tracks.remove(&key);
-            row.stuck = stuck(row, head, track, now, self.options.stuck, &mut tracks, key);
+            let seen = Seen { committed: row.committed, begin: row.begin, end: row.end };
+            let track = match self.tracks.remove(&key) {
+                Some(mut track) => {
+                    let stands = track.observe(seen, now, self.options.stuck);
+                    // Where nothing can be read, nobody can get on.
+                    row.stuck = Some(stands && !matches!(head, Some(Head::Nothing { .. })));
+                    track
+                }
+                None => Track::new(seen, now),
+            };
+            tracks.insert(key, track);
         }
         // What is gone from the cluster is forgotten with it.
         self.tracks = tracks;
     }
-}
-
-fn stuck(
-    row: &PartitionLag,
-    head: Option<Head>,
-    track: Option<Track>,
-    now: Nanos,
-    rule: StuckRule,
-    tracks: &mut HashMap<(Arc<str>, TopicPartition), Track>,
-    key: (Arc<str>, TopicPartition),
-) -> bool {
-    let seen = Seen { committed: row.committed, begin: row.begin, end: row.end };
-    let mut track = track;
-    let verdict = match &mut track {
-        Some(track) => track.observe(seen, now, rule),
-        None => false,
-    };
-    tracks.insert(key, track.unwrap_or_else(|| Track::new(seen, now)));
-    // Where nothing can be read, nobody can get on.
-    verdict && !matches!(head, Some(Head::Nothing { .. }))
 }
 
 fn place(row: &PartitionLag) -> Place {
@@ -206,7 +195,7 @@ fn rows(
             end,
             lag: lag(Seen { committed, begin, end }),
             seconds: None,
-            stuck: false,
+            stuck: (lag(Seen { committed, begin, end }) == 0).then_some(false),
         })
     };
     partitions.iter().filter(|at| topics.contains(&*at.topic)).filter_map(row).collect()

@@ -36,8 +36,8 @@ pub struct PartitionLag {
     pub lag: u64,
     /// The age of the first uncommitted record, zero where there is none; `None` where it was not read.
     pub seconds: Option<f64>,
-    /// Whether the group does not get on.
-    pub stuck: bool,
+    /// Whether the group does not get on; `None` at first sight, which cannot tell.
+    pub stuck: Option<bool>,
 }
 
 /// A group that could not be asked.
