@@ -1,14 +1,15 @@
 //! Thousands of seeds of the shipped code in a simulated world.
 //!
 //! `SEAWALL_SEEDS=N` runs N of each scenario, `SEAWALL_SEED=S` replays one with its whole event log,
-//! `SEAWALL_SOAK=1` runs a million. A failing seed is printed with the command that replays it.
+//! `SEAWALL_SOAK=1` runs a million; `SEAWALL_FROM=N` starts at seed N, to go on where a long run was ended.
+//! A failing seed is printed with the command that replays it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may panic and tell")]
 
 use seawall_testkit::Outcome;
 use seawall_testkit::chance::{Coverage, Mishap};
 use seawall_testkit::power::Site;
-use seawall_testkit::scenario::{cluster_with, spine_with};
+use seawall_testkit::scenario::{cluster_with, members_with, spine_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -59,8 +60,8 @@ fn run_all(scenario: Scenario) -> Coverage {
         println!("{}seed {seed} holds: {} events, hash {:016x}", outcome.log, outcome.events, outcome.hash);
         return Coverage::default();
     }
-    let count = seeds();
-    let next = Arc::new(AtomicU64::new(0));
+    let (first, count) = (number("SEAWALL_FROM").unwrap_or(0), seeds());
+    let next = Arc::new(AtomicU64::new(first));
     let stop = Arc::new(AtomicBool::new(false));
     let covered = Arc::new(Mutex::new(Coverage::default()));
     let (tell, told) = mpsc::channel();
@@ -71,7 +72,7 @@ fn run_all(scenario: Scenario) -> Coverage {
             let mut met = Coverage::default();
             while !stop.load(SeqCst) {
                 let seed = next.fetch_add(1, SeqCst);
-                if seed >= count {
+                if seed >= first + count {
                     break;
                 }
                 match run(scenario, seed, false) {
@@ -99,7 +100,7 @@ fn run_all(scenario: Scenario) -> Coverage {
         }
     }
     let covered = covered.lock().unwrap().clone();
-    println!("{count} seeds hold; met on the way:");
+    println!("{count} seeds from {first} hold; met on the way:");
     for (name, count) in covered.iter() {
         println!("  {count:>10}  {name}");
     }
@@ -187,10 +188,31 @@ fn a_cluster_holds_through_every_rebalance() {
     );
 }
 
+/// The shipped coordinator and its fence: a member that is away over a rebalance goes on with what it has lost, and
+/// nothing that it commits is taken.
+#[test]
+fn the_logs_own_groups_hold_through_every_rebalance() {
+    let covered = run_all(members_with);
+    demand(
+        &covered,
+        &[
+            "partition revoked",
+            "partition lost",
+            "commit refused",
+            "member stalled",
+            "member drained",
+            "held by another",
+            "repeat: failed",
+            "repeat: cancelled",
+            "dead letter",
+        ],
+    );
+}
+
 /// The same seed gives the same events: everything else here stands on it.
 #[test]
 fn a_seed_replays_event_by_event() {
-    for scenario in [spine as Scenario, cluster_with] {
+    for scenario in [spine as Scenario, cluster_with, members_with] {
         for seed in 1_000_000..1_000_060 {
             let (one, other) = (scenario(seed, false), scenario(seed, false));
             assert_eq!((one.hash, one.events), (other.hash, other.events), "{}", replay_with(seed));

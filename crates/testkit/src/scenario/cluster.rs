@@ -1,9 +1,11 @@
 //! A cluster: several members of one group over a shared claim store, of which some stall, die, come back as
-//! zombies, leave in order, and are joined by others, while records keep coming.
+//! zombies, leave in order, and are joined by others, while records keep coming. They meet at the simulated
+//! brokers, or at the embedded log.
 
 use super::Outcome;
+use super::fabric::{Fabric, Log};
 use super::plan::{LETTERS, Plan};
-use crate::broker::{Member, SimBroker};
+use crate::broker::SimBroker;
 use crate::chance::Chances;
 use crate::clock::SimClock;
 use crate::power::{Cut, CutAt, Power, Site};
@@ -17,6 +19,8 @@ use seawall_consumer::{Consumer, Driver, NoSink, Running};
 use seawall_core::Clock;
 use seawall_guard::Guard;
 use seawall_idempotency::{MemoryConfig, MemoryStore};
+use seawall_log::{BrokerOptions, LogError, TopicOptions};
+use seawall_wal::disk::SimDisk;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +36,36 @@ pub fn cluster(seed: u64) -> Outcome {
 
 /// One run of the cluster; `whole` keeps the whole event log.
 pub fn cluster_with(seed: u64, whole: bool) -> Outcome {
-    let mut rng = Rng::with_seed(seed ^ 0xc105_7e12);
+    let rng = Rng::with_seed(seed ^ 0xc105_7e12);
+    run(seed, rng, whole, |plan, patience, clock, seed| {
+        Ok(SimBroker::new(TOPIC, plan.partitions, patience, clock, seed))
+    })
+}
+
+/// One run of several members over the embedded log, which judges their commits itself; `whole` keeps the whole
+/// event log.
+pub fn members_with(seed: u64, whole: bool) -> Outcome {
+    let rng = Rng::with_seed(seed ^ 0x10c_3e3b);
+    run(seed, rng, whole, |plan, (_, release), clock, seed| {
+        let options =
+            BrokerOptions { release_within: release, segment_bytes: 32 * 1024, ..BrokerOptions::new("/log") };
+        let driver = seawall_log::Driver::Inline;
+        let (broker, _) = Log::open(SimDisk::new(seed), options, Arc::new(clock), driver)?;
+        broker.create_topic(TOPIC, TopicOptions::partitions(plan.partitions))?;
+        broker.create_topic(LETTERS, TopicOptions::partitions(1))?;
+        Ok(broker)
+    })
+}
+
+/// How long a member may be away, and how long it may take to release.
+type Patience = (Duration, Duration);
+
+fn run<F: Fabric>(
+    seed: u64,
+    mut rng: Rng,
+    whole: bool,
+    fabric: impl FnOnce(&Plan, Patience, SimClock, u64) -> Result<F, LogError>,
+) -> Outcome {
     let mut plan = Plan::draw(&mut rng, true);
     plan.partitions = rng.u32(1..=5);
     let clock = SimClock::new();
@@ -41,14 +74,20 @@ pub fn cluster_with(seed: u64, whole: bool) -> Outcome {
     terms.claims = true;
     let truth = Truth::new(clock.clone(), terms, plan.planned.clone(), chances, rng.u64(..));
     let patience = (Duration::from_millis(rng.u64(40..150)), Duration::from_millis(rng.u64(40..300)));
-    let broker = SimBroker::new(TOPIC, plan.partitions, patience, clock.clone(), rng.u64(..));
+    let fabric = match fabric(&plan, patience, clock.clone(), rng.u64(..)) {
+        Ok(fabric) => fabric,
+        Err(error) => {
+            truth.enter(|facts| facts.violate(format!("the fabric: {error}")));
+            return Outcome::of(seed, &truth, whole);
+        }
+    };
     let config = MemoryConfig { hash_seed: Some(rng.u64(..)), ..MemoryConfig::default() };
     let store = Arc::new(MemoryStore::new(config, Arc::new(clock.clone())));
     let mut cluster = Cluster {
         plan,
         clock: clock.clone(),
         truth: truth.clone(),
-        broker,
+        fabric,
         store,
         rng,
         members: Vec::new(),
@@ -63,40 +102,40 @@ pub fn cluster_with(seed: u64, whole: bool) -> Outcome {
         }
     });
     truth.enter(|facts| {
-        facts.coverage.add("gap", cluster.broker.gaps());
+        facts.coverage.add("gap", cluster.fabric.gaps());
         cluster.members.iter().for_each(|member| facts.check_permits(&member.guard));
     });
     Outcome::of(seed, &truth, whole)
 }
 
-struct Cluster {
+struct Cluster<F: Fabric> {
     plan: Plan,
     clock: SimClock,
     truth: Truth,
-    broker: SimBroker,
+    fabric: F,
     store: Arc<MemoryStore>,
     rng: Rng,
-    members: Vec<Incarnation>,
+    members: Vec<Incarnation<F::Seat>>,
     joined: u32,
 }
 
 /// One member from its start to its end. Kept afterwards for its guard.
-struct Incarnation {
+struct Incarnation<Seat> {
     watch: Watch,
-    member: Member,
+    seat: Seat,
     running: Running,
     guard: Guard,
     stalled: bool,
     left: bool,
 }
 
-impl Incarnation {
+impl<Seat> Incarnation<Seat> {
     fn is_in(&self) -> bool {
         !self.left && !self.watch.power.is_off()
     }
 }
 
-impl Cluster {
+impl<F: Fabric> Cluster<F> {
     async fn run(&mut self) {
         for _ in 0..self.rng.usize(1..=3) {
             self.join();
@@ -105,7 +144,7 @@ impl Cluster {
         let all = self.plan.planned.len() as u32;
         while next < all {
             for _ in 0..self.rng.u32(1..=8).min(all - next) {
-                self.produce(next);
+                self.produce(next).await;
                 next += 1;
             }
             tokio::time::sleep(Duration::from_millis(self.rng.u64(1..60))).await;
@@ -125,21 +164,24 @@ impl Cluster {
         });
     }
 
-    fn produce(&mut self, id: u32) {
+    async fn produce(&mut self, id: u32) {
         let Some(planned) = self.truth.facts().planned(id).cloned() else { return };
         let partitions = self.plan.partitions;
         let partition = planned.key.map_or_else(|| self.rng.u32(0..partitions), |key| key % partitions);
         // Now and then a producer sends once more what had arrived.
         for _ in 0..if self.rng.u32(0..20) == 0 { 2 } else { 1 } {
-            let offset = self.broker.produce(partition, planned.record.clone());
-            self.truth.enter(|facts| facts.sent(id, Some(Place(partition, offset))));
+            let sent = self.fabric.produce(partition, planned.record.clone()).await;
+            self.truth.enter(|facts| match sent {
+                Ok(offset) => facts.sent(id, Some(Place(partition, offset))),
+                Err(fault) => facts.violate(format!("record {id} is refused: {fault}")),
+            });
         }
     }
 
     fn join(&mut self) {
         self.joined += 1;
         let process = Process(self.joined);
-        let cut_at = (self.rng.u32(0..3) == 0).then(|| CutAt::draw(&mut self.rng, 400));
+        let cut_at = (F::MEMBERS_DIE && self.rng.u32(0..3) == 0).then(|| CutAt::draw(&mut self.rng, 400));
         let power = Power::new(cut_at, Cut::Kill, None);
         let watch = Watch { truth: self.truth.clone(), power: power.clone(), process };
         self.truth.enter(|facts| facts.began(process));
@@ -148,8 +190,10 @@ impl Cluster {
             Ok(guard) => guard,
             Err(error) => return self.truth.enter(|facts| facts.violate(format!("the guard: {error}"))),
         };
-        let source = self.broker.join();
-        let member = source.member();
+        let (source, seat) = match self.fabric.join() {
+            Ok(joined) => joined,
+            Err(fault) => return self.truth.enter(|facts| facts.violate(format!("a member: {fault}"))),
+        };
         let source = WatchedSource::new(source, watch.clone());
         let store = Some(Arc::new(WatchedStore::new(Arc::clone(&self.store), watch.clone())));
         let options = self.plan.options.clone();
@@ -157,7 +201,7 @@ impl Cluster {
         let handler = SimService::new(self.truth.clone(), power.clone(), process, timeout);
         let (shared, seed) = (Arc::new(guard.clone()), self.rng.u64(..));
         let started = if options.dead_letter.is_some() {
-            let letters = WatchedSink::new(self.broker.clone(), watch.clone());
+            let letters = WatchedSink::new(self.fabric.letters(), watch.clone());
             Consumer::start(options, source, handler, store, shared, letters, clock, seed, Driver::Inline)
         } else {
             Consumer::start(options, source, handler, store, shared, NoSink, clock, seed, Driver::Inline)
@@ -169,7 +213,7 @@ impl Cluster {
             }
         };
         watch_over(&watch, &running, &guard);
-        self.members.push(Incarnation { watch, member, running, guard, stalled: false, left: false });
+        self.members.push(Incarnation { watch, seat, running, guard, stalled: false, left: false });
     }
 
     /// Something happens to the group.
@@ -181,14 +225,14 @@ impl Cluster {
         let Some(at) = self.rng.choice(alive) else { return };
         let process = self.members[at].watch.process;
         match self.rng.u32(0..12) {
-            0 => {
+            0 if F::MEMBERS_DIE => {
                 self.tell(process, "member killed");
                 self.members[at].watch.power.cut(Site::Timer);
             }
-            1 | 2 => {
+            0..=2 => {
                 let member = &mut self.members[at];
                 member.stalled = !member.stalled;
-                self.broker.stall(member.member, member.stalled);
+                self.fabric.stall(&member.seat, member.stalled);
                 let what = if self.members[at].stalled { "member stalled" } else { "member back" };
                 self.tell(process, what);
             }
@@ -236,17 +280,17 @@ impl Cluster {
         self.truth.facts().chances = Chances::none();
         for member in &mut self.members {
             member.stalled = false;
-            self.broker.stall(member.member, false);
+            self.fabric.stall(&member.seat, false);
         }
-        if !self.members.iter().any(Incarnation::is_in) {
+        if !self.members.iter().any(|member| member.is_in()) {
             self.join();
         }
         let wait = async {
             while !self.is_through() {
-                if !self.members.iter().any(Incarnation::is_in) {
+                if !self.members.iter().any(|member| member.is_in()) {
                     self.join();
                 }
-                self.broker.tick();
+                self.fabric.tick();
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -255,22 +299,25 @@ impl Cluster {
         let told: Vec<_> =
             alive.iter().map(|at| format!("{:?}", self.members[*at].running.snapshot())).collect();
         for partition in 0..self.plan.partitions {
-            let end = self.broker.end(partition);
+            let end = self.fabric.end(partition);
             self.truth.enter(|facts| facts.check_live(partition, end, &told.join("; ")));
         }
         for at in alive {
             self.drain(at, Duration::from_secs(1)).await;
         }
-        let letters = self.broker.written(LETTERS);
+        let letters = self.fabric.written();
         self.truth.enter(|facts| {
-            facts.check_letters(letters.iter());
+            match &letters {
+                Ok(letters) => facts.check_letters(letters.iter()),
+                Err(fault) => facts.violate(format!("the dead letters do not read: {fault}")),
+            }
             facts.check_end();
         });
     }
 
     fn is_through(&self) -> bool {
         let facts = self.truth.facts();
-        (0..self.plan.partitions).all(|partition| facts.is_through(partition, self.broker.end(partition)))
+        (0..self.plan.partitions).all(|partition| facts.is_through(partition, self.fabric.end(partition)))
     }
 }
 

@@ -4,11 +4,12 @@
 //! to finish from. Safety is judged throughout, liveness at the end.
 
 mod cluster;
+mod fabric;
 mod plan;
 mod produce;
 mod spine;
 
-pub use cluster::{cluster, cluster_with};
+pub use cluster::{cluster, cluster_with, members_with};
 pub use spine::{spine, spine_with};
 
 use crate::chance::Coverage;

@@ -3,15 +3,24 @@
 use super::{Facts, Place, Process};
 use crate::trace::Event;
 use seawall_consumer::track::codec;
-use seawall_core::{Commit, Offset, Position};
+use seawall_core::{Commit, Generation, Offset, Position};
 
 impl Facts {
     /// A source gives a partition to a process, to be read from `position`.
-    pub fn assigned(&mut self, process: Process, partition: u32, position: &Position) {
+    pub fn assigned(
+        &mut self,
+        process: Process,
+        partition: u32,
+        generation: Generation,
+        position: &Position,
+    ) {
         let watermark = position.watermark;
         self.note(Event::Assigned { process, partition, watermark });
         let part = self.parts.entry(partition).or_default();
-        part.owner = Some(process);
+        // A member that was away hears of what it was given and has lost again.
+        if part.owner.is_none_or(|(_, before)| before <= generation) {
+            part.owner = Some((process, generation));
+        }
         part.released.remove(&process);
         // What it buried and could not commit, it will bury again.
         part.seen.values_mut().for_each(|seen| seen.letter.by = None);
@@ -74,7 +83,14 @@ impl Facts {
         if !durable {
             return;
         }
-        let before = self.parts.entry(partition).or_default().watermark;
+        let part = self.parts.entry(partition).or_default();
+        let (before, owner) = (part.watermark, part.owner);
+        if owner != Some((process, commit.generation)) {
+            let generation = commit.generation;
+            self.violate(format!(
+                "a commit of partition {partition} by {process:?} under {generation:?} is taken; {owner:?} has it"
+            ));
+        }
         if watermark < before {
             self.violate(format!("partition {partition} is committed at {watermark} after {before}"));
         }

@@ -1,5 +1,6 @@
 //! Starts of handlers, their effects and answers, claims and completions.
 
+use super::lease::Leases;
 use super::{Facts, Place, Process, Seen};
 use crate::trace::Event;
 use seawall_consumer::Ordering;
@@ -43,11 +44,18 @@ pub(super) struct Subject {
     acked: Vec<Fence>,
     pub(super) completed: bool,
     pub(super) effects: u32,
+    pub(super) leases: Leases,
     last: Option<Attempt>,
 }
 
 impl Subject {
+    /// Whether the lease of the last success ran out before its completion was taken.
+    fn acked_lapsed(&self) -> bool {
+        self.acked.last().is_some_and(|fence| self.leases.has_lapsed(*fence))
+    }
+
     pub(super) fn process_gone(&mut self, process: Process) {
+        self.leases.process_gone(process);
         if let Some(last) = &mut self.last
             && last.process == process
         {
@@ -143,7 +151,7 @@ impl Facts {
     fn occupy(&mut self, lane: Lane, process: Process, place: Place) {
         let Some(other) = self.lanes.insert(lane, (process, place)) else { return };
         let zombie = self.parts.get(&place.0).is_some_and(|part| {
-            let lost = |of: Process| part.owner != Some(of) && !part.released.contains(&of);
+            let lost = |of: Process| !part.is_of(of) && !part.released.contains(&of);
             other.0 != process && (lost(other.0) || lost(process))
         });
         if zombie {
@@ -178,13 +186,13 @@ impl Facts {
         if place.1 < part.watermark || part.beyond.contains(place.1) {
             let buried = part.seen.get(&place.1).is_some_and(|seen| seen.letter.is_confirmed());
             // The claim of a dead letter is free again, for a redrive; a zombie can take it like anybody.
-            if buried && part.owner != Some(process) {
+            if buried && !part.is_of(process) {
                 self.coverage.add("a zombie repeats a dead letter", 1);
             } else {
                 self.violate(format!("{place:?} is delivered again, and a durable commit has it"));
             }
         }
-        let (claims, lease) = (self.terms.claims, self.terms.lease);
+        let claims = self.terms.claims;
         let known = self.subjects.entry(subject.clone()).or_default();
         let mut wrong = None;
         let mut reason = None;
@@ -199,7 +207,7 @@ impl Facts {
             match last.ended {
                 None => wrong = Some(format!("while {:?} of {:?} handles it", last.place, last.process)),
                 // The lease can have run out before the completion was taken.
-                Some(Ended::Acked) if alone && !(claims && now.since(last.at) >= lease / 2) => {
+                Some(Ended::Acked) if alone && !known.acked_lapsed() => {
                     wrong = Some("after an Ack, without a crash".to_owned());
                 }
                 Some(Ended::Acked) => reason = Some("repeat: acknowledged, not durable"),
@@ -209,6 +217,7 @@ impl Facts {
             }
         }
         known.started = known.started.max(fence);
+        known.leases.start(fence, now);
         known.last = Some(Attempt { process, place, ended: None, at: now });
         if let Some(reason) = reason {
             self.coverage.add(reason, 1);
@@ -224,6 +233,9 @@ impl Facts {
         let subject = self.subjects.entry(call.subject.clone()).or_default();
         subject.effects += 1;
         let stale = call.fence < subject.started;
+        let in_force = self.is_in_force(call);
+        self.coverage.add("effect after its lease", u64::from(!in_force));
+        let subject = self.subjects.entry(call.subject.clone()).or_default();
         self.coverage.add("effect repeated", u64::from(subject.effects > 1));
         if stale {
             self.violate(format!("{:?} takes effect under the stale {:?}", call.place, call.fence));
@@ -247,6 +259,7 @@ impl Facts {
     /// The handler is done with a call, one way or another.
     pub fn answered(&mut self, call: &Call, ended: Ended, how: &'static str) {
         self.note(Event::Answered { place: call.place, how });
+        self.check_kept(call);
         let now = self.now();
         if self.lanes.get(&call.lane) == Some(&(call.process, call.place)) {
             self.lanes.remove(&call.lane);
@@ -282,8 +295,9 @@ impl Facts {
     }
 
     /// A store granted a claim.
-    pub fn granted(&mut self, token: &Token, fence: Fence) {
+    pub fn granted(&mut self, process: Process, token: &Token, fence: Fence) {
         self.note(Event::Claimed { token: token.clone(), answer: "granted" });
+        self.hold(process, token, fence);
         let subject = self.subjects.entry(token.clone()).or_default();
         let (before, completed) = (subject.granted, subject.completed);
         subject.granted = before.max(fence);
@@ -332,7 +346,11 @@ impl Facts {
     pub fn completed(&mut self, token: &Token, answer: &'static str) {
         self.note(Event::Completed { token: token.clone(), answer });
         match answer {
-            "ok" => self.subjects.entry(token.clone()).or_default().completed = true,
+            "ok" => {
+                let subject = self.subjects.entry(token.clone()).or_default();
+                subject.completed = true;
+                subject.leases.end();
+            }
             other => self.coverage.add(&format!("completion {other}"), 1),
         }
     }

@@ -16,6 +16,8 @@
 //! | one order per key; one delivery of a key at a time | every start of a handler |
 //! | a repeat has a reason, and its old token; after a durable completion there is none | every start |
 //! | fences of a token only grow | every grant, every start, every effect |
+//! | nobody is granted what another alive holds; a running handler's claim is renewed in time | every grant, every end of a handler |
+//! | only the owner's commit, under its generation, is taken | every commit answered |
 //! | a durable position never goes back | every assignment, every commit |
 //! | conservation; panics are counted exactly; permits come back | every sample, the end of each life |
 //! | everything finishes once the mishaps stop | the end |
@@ -23,6 +25,7 @@
 mod commit;
 mod deliver;
 mod end;
+mod lease;
 mod letter;
 mod sample;
 
@@ -34,7 +37,7 @@ use deliver::Subject;
 use letter::Letter;
 use seawall_consumer::Ordering;
 use seawall_consumer::track::OffsetSet;
-use seawall_core::{Clock, Nanos, Offset, Record, Token};
+use seawall_core::{Clock, Generation, Nanos, Offset, Record, Token};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -96,9 +99,15 @@ struct Part {
     watermark: Offset,
     beyond: OffsetSet,
     /// To whom it was given last.
-    owner: Option<Process>,
+    owner: Option<(Process, Generation)>,
     /// Who had it and gave it back in order.
     released: BTreeSet<Process>,
+}
+
+impl Part {
+    fn is_of(&self, process: Process) -> bool {
+        self.owner.is_some_and(|(owner, _)| owner == process)
+    }
 }
 
 /// What a process is doing.

@@ -29,8 +29,8 @@ impl<S: Source> WatchedSource<S> {
     fn tell(&self, event: &Event) {
         let process = self.watch.process;
         self.watch.truth.enter(|facts| match event {
-            Event::Assigned { partition, position, .. } => {
-                facts.assigned(process, partition.partition, position);
+            Event::Assigned { partition, generation, position, .. } => {
+                facts.assigned(process, partition.partition, *generation, position);
             }
             Event::Revoked { partition, .. } => {
                 facts.coverage.add("partition revoked", 1);

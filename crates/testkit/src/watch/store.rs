@@ -63,7 +63,7 @@ impl<S: Store> Store for WatchedStore<S> {
         self.watch.truth.enter(|facts| {
             for (token, answer) in tokens.iter().zip(&answers) {
                 match answer {
-                    Ok(Claim::Granted { fence, .. }) => facts.granted(token, *fence),
+                    Ok(Claim::Granted { fence, .. }) => facts.granted(self.watch.process, token, *fence),
                     Ok(Claim::Done { .. }) => facts.said_done(token),
                     Ok(Claim::Held { .. }) => facts.said_held(token),
                     Err(_) => facts.coverage.add("claim failed", 1),
@@ -114,16 +114,35 @@ impl<S: Store> Store for WatchedStore<S> {
         if self.watch.truth.strikes(Mishap::ReleaseFails) {
             return refused(releases.len());
         }
-        self.inner.release(releases).await
+        let claims: Vec<_> = releases.iter().map(|release| (release.token.clone(), release.fence)).collect();
+        let answers = self.inner.release(releases).await;
+        self.watch.truth.enter(|facts| {
+            for ((token, fence), _) in claims.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
+                facts.released_claim(token, *fence);
+            }
+        });
+        answers
     }
 
     async fn renew(&self, renewals: Vec<Renewal>) -> Vec<Result<(), StoreError>> {
+        let claims: Vec<_> = renewals.iter().map(|renewal| (renewal.token.clone(), renewal.fence)).collect();
+        if !self.watch.power.is_off() {
+            self.watch
+                .truth
+                .enter(|facts| claims.iter().for_each(|(token, fence)| facts.renewing(token, *fence)));
+        }
         self.delay().await;
         if self.watch.truth.strikes(Mishap::RenewFails) {
             return refused(renewals.len());
         }
         self.watch.truth.facts().coverage.add("renewal", renewals.len() as u64);
-        self.inner.renew(renewals).await
+        let answers = self.inner.renew(renewals).await;
+        self.watch.truth.enter(|facts| {
+            for ((token, fence), _) in claims.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
+                facts.renewed(token, *fence);
+            }
+        });
+        answers
     }
 
     async fn query(&self, token: Token) -> Result<State, StoreError> {
