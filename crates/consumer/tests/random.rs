@@ -310,7 +310,8 @@ fn every_seed_keeps_order_commits_and_ledger() {
     let (from, count) = match std::env::var("SEAWALL_SEED") {
         Ok(seed) => (seed.parse().expect("a number"), 1),
         Err(_) if std::env::var("SEAWALL_SOAK").is_ok() => (0, 20_000),
-        Err(_) => (0, 300),
+        // 471: a partition by itself in order, lost and given back to the same member.
+        Err(_) => (200, 300),
     };
     for seed in from..from + count {
         let result = std::panic::catch_unwind(|| {

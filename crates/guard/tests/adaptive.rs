@@ -17,6 +17,11 @@ fn options() -> AdaptiveOptions {
 
 /// Runs a saturated client for `calls` calls; the answer is the limit averaged over the last quarter.
 fn saturate(adaptive: &mut Adaptive, knee: u32, calls: u32, now: &mut u64) -> f64 {
+    saturate_refused(adaptive, knee, calls, now, 0.0)
+}
+
+/// The same, of a service that refuses a share of the calls by chance, whatever its load.
+fn saturate_refused(adaptive: &mut Adaptive, knee: u32, calls: u32, now: &mut u64, refused: f64) -> f64 {
     let mut rng = fastrand::Rng::with_seed(11);
     let mut out: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
     let (mut sum, mut counted) = (0.0, 0.0);
@@ -28,7 +33,8 @@ fn saturate(adaptive: &mut Adaptive, knee: u32, calls: u32, now: &mut u64) -> f6
         }
         if let Some(Reverse((end, rtt))) = out.pop() {
             *now = (*now).max(end);
-            adaptive.on_sample(Nanos(*now), Duration::from_nanos(rtt), out.len() as u32 + 1, false);
+            let in_flight = out.len() as u32 + 1;
+            adaptive.on_sample(Nanos(*now), Duration::from_nanos(rtt), in_flight, rng.f64() < refused);
         }
         if call > calls / 4 * 3 {
             sum += f64::from(adaptive.limit());
@@ -46,6 +52,18 @@ fn converges_near_the_knee_from_below_and_follows_it_down_and_up() {
         let limit = saturate(&mut adaptive, knee, 200_000, &mut now);
         let ratio = limit / f64::from(knee);
         assert!((0.9..2.2).contains(&ratio), "knee {knee}: limit {limit}");
+    }
+}
+
+#[test]
+fn sees() {
+    for knee in [40, 100, 500] {
+        for refused in [0.0, 0.003, 0.01, 0.03, 0.05, 0.1, 0.2, 0.5] {
+            let mut adaptive = Adaptive::new(options(), 500).unwrap();
+            let mut now = 0;
+            let limit = saturate_refused(&mut adaptive, knee, 200_000, &mut now, refused);
+            println!("knee {knee} refused {refused}: {limit}");
+        }
     }
 }
 

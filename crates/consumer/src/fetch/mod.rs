@@ -281,7 +281,7 @@ impl<S: Source> Fetcher<S> {
         let skipped = partition.admit(&mut batch, end);
         count(&self.shared.totals.skipped, skipped);
         count(&self.shared.totals.fetched, batch.records.len() as u64);
-        for (worker, records) in self.by_worker(partition.slot, batch.records).into_iter().enumerate() {
+        for (worker, records) in self.by_worker(&partition, batch.records).into_iter().enumerate() {
             if !records.is_empty() {
                 let partition = Arc::clone(&partition);
                 // A worker that is gone has died; the watch over the workers stops the loop.
@@ -290,12 +290,12 @@ impl<S: Source> Fetcher<S> {
         }
     }
 
-    fn by_worker(&self, slot: u32, records: Vec<Fetched>) -> Vec<Vec<(u64, Fetched)>> {
+    fn by_worker(&self, partition: &Partition, records: Vec<Fetched>) -> Vec<Vec<(u64, Fetched)>> {
         let workers = self.workers.len();
         let room = records.len() / workers + records.len() / (workers * 4) + 1;
         let mut split: Vec<Vec<(u64, Fetched)>> = (0..workers).map(|_| Vec::with_capacity(room)).collect();
         for fetched in records {
-            let hash = self.lane_hash(slot, &fetched);
+            let hash = self.lane_hash(partition, &fetched);
             // The upper bits choose the worker, the lower ones the place in its map.
             let worker = ((u128::from(hash) * workers as u128) >> 64) as usize;
             split[worker].push((hash, fetched));
@@ -303,10 +303,11 @@ impl<S: Source> Fetcher<S> {
         split
     }
 
-    /// Which lane a record belongs to.
-    fn lane_hash(&self, slot: u32, fetched: &Fetched) -> u64 {
+    /// Which lane a record belongs to. The same under every assignment of its partition: a partition that was lost
+    /// and has come back goes to the worker that ends what is left of it, and not beside that one.
+    fn lane_hash(&self, partition: &Partition, fetched: &Fetched) -> u64 {
         match (self.shared.options.ordering, &fetched.record.key) {
-            (Ordering::Partition, _) => scatter(u64::from(slot)),
+            (Ordering::Partition, _) => self.hasher.hash_one(&partition.id),
             (Ordering::Key, Some(key)) => self.hasher.hash_one(&key[..]),
             (Ordering::Key, None) | (Ordering::Unordered, _) => scatter(fetched.offset),
         }
@@ -348,7 +349,7 @@ impl<S: Source> Fetcher<S> {
         let to = batch.next.min(to);
         let mut records = batch.records;
         records.retain(|fetched| fetched.offset >= from && fetched.offset < to);
-        let split = self.by_worker(partition.slot, records);
+        let split = self.by_worker(&partition, records);
         for (worker, (records, hungry)) in split.into_iter().zip(hungry).enumerate() {
             if hungry {
                 let _ =

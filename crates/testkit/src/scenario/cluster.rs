@@ -282,12 +282,12 @@ impl<F: Fabric> Cluster<F> {
             member.stalled = false;
             self.fabric.stall(&member.seat, false);
         }
-        if !self.members.iter().any(|member| member.is_in()) {
+        if !self.members.iter().any(Incarnation::is_in) {
             self.join();
         }
         let wait = async {
             while !self.is_through() {
-                if !self.members.iter().any(|member| member.is_in()) {
+                if !self.members.iter().any(Incarnation::is_in) {
                     self.join();
                 }
                 self.fabric.tick();

@@ -132,6 +132,9 @@ impl Facts {
         if left != Some(self.terms.timeout) {
             self.violate(format!("{place:?} starts with {left:?} left of {:?}", self.terms.timeout));
         }
+        if let Some(seen) = self.seen_mut(place) {
+            seen.tried = Some((process, delivery.generation));
+        }
         let lane = self.lane_of(place, seen.key);
         self.occupy(lane, process, place);
         self.check_order(place, seen.key);

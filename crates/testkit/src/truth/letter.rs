@@ -80,8 +80,11 @@ impl Facts {
             return;
         }
         self.coverage.add("dead letter", 1);
+        let owner = self.parts.get(&place.0).and_then(|part| part.owner);
         if let Some(seen) = self.seen_mut(place) {
-            (seen.letter.confirmed, seen.letter.by) = (true, Some(process));
+            // One that lost the partition and has it again buries once more what it could not commit meanwhile.
+            let holds = seen.tried.is_some() && seen.tried == owner;
+            (seen.letter.confirmed, seen.letter.by) = (true, holds.then_some(process));
         }
     }
 

@@ -85,6 +85,8 @@ struct Seen {
     /// A handler succeeded on it.
     acked: bool,
     letter: Letter,
+    /// By whom it was handled last.
+    tried: Option<(Process, Generation)>,
     /// Attempts that failed, by process.
     failed: BTreeMap<Process, u32>,
 }
@@ -307,7 +309,7 @@ impl Facts {
         let part = self.parts.entry(partition).or_default();
         part.next = part.next.max(offset + 1);
         let letter = Letter::default();
-        let fresh = Seen { id, token, key, acked: false, letter, failed: BTreeMap::new() };
+        let fresh = Seen { id, token, key, acked: false, letter, tried: None, failed: BTreeMap::new() };
         let known = part.seen.entry(offset).or_insert(fresh).id;
         if known != id {
             self.violate(format!("{place:?} was record {known} and is now {id}: history was rewritten"));
