@@ -7,11 +7,13 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{Damage, WalError};
 use crate::format::Header;
 use crate::log::begin::{id_of, segment_name};
-use crate::log::recover::{LOCK_NAME, header, walk_last};
-use crate::log::table::walk_sealed;
+use crate::log::recover::{LOCK_NAME, header, headers, walk_last};
+use crate::log::table::{End, Segment, Table, walk_sealed};
 use crate::log::{Lost, SegmentInfo};
+use crate::reader::Reader;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes copied at a time when they are moved aside.
 const COPY_BYTES: u64 = 1 << 20;
@@ -114,6 +116,37 @@ pub fn inspect<D: Disk>(disk: &D, dir: &Path) -> Result<Inspection, WalError> {
 pub fn verify<D: Disk>(disk: &D, dir: &Path) -> Result<Inspection, WalError> {
     let inspection = inspect(disk, dir)?;
     inspection.damage().map_or(Ok(inspection), Err)
+}
+
+/// A reader of a log that is not opened: nothing is written, not even a lock. It ends where the valid frames of
+/// the last segment do. `None` where there is no segment.
+///
+/// # Errors
+/// [`WalError::Damaged`] where a header or the last segment is (damage elsewhere is met by the reads); what the disk
+/// answers.
+pub fn reader<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Reader<D>>, WalError> {
+    let names = disk.list(dir).map_err(|source| WalError::io("list", dir, source))?;
+    let headed = headers(disk, dir, &names)?;
+    let Some(last) = headed.last() else { return Ok(None) };
+    let file = disk.open_read_only(&last.path).map_err(|source| WalError::io("open", &last.path, source))?;
+    let tail = walk_last(&file, &last.header, &last.path)?;
+    if tail.watermark > tail.end.seq {
+        let (segment, offset, seq) = (last.path.clone(), tail.end.offset, tail.end.seq);
+        return Err(WalError::Damaged { segment, offset, seq, damage: Damage::Frame });
+    }
+    let table = Table::new(disk.clone());
+    for segment in headed {
+        let segment = Arc::new(Segment::new(segment.header, segment.path, None));
+        table.push(segment, End { seq: tail.end.seq, offset: tail.end.offset });
+    }
+    let mut shared = table.write();
+    // Where the older ones end, the walk through each will say.
+    shared.segments.iter_mut().for_each(|(_, end)| *end = None);
+    if let Some((last, _)) = shared.segments.back() {
+        last.set_index(tail.index);
+    }
+    drop(shared);
+    Ok(Some(Reader::new(Arc::new(table))))
 }
 
 /// What stands behind a segment.

@@ -321,3 +321,18 @@ fn a_torn_group_whose_end_survived_is_cut_and_reported() {
         assert_eq!(assert_prefix(&read_all(&log.reader(), 0).unwrap(), 0), FRAMES);
     }
 }
+
+#[test]
+fn a_log_is_read_without_being_opened_and_no_byte_changes() {
+    for end in [End::Closed, End::Killed] {
+        let (disk, options) = sample(end);
+        let before = contents(&disk, &options.dir);
+        let reader = inspect::reader(&disk, &options.dir).unwrap().unwrap();
+        assert_eq!((reader.first(), reader.next()), (0, FRAMES));
+        assert_eq!(assert_prefix(&read_all(&reader, 0).unwrap(), 0), FRAMES);
+        assert!(contents(&disk, &options.dir) == before);
+    }
+    let empty = SimDisk::new(1);
+    empty.create_dir_all(Path::new("/log")).unwrap();
+    assert!(inspect::reader(&empty, Path::new("/log")).unwrap().is_none());
+}

@@ -31,7 +31,7 @@ pub(crate) struct Tail {
     rewrite_from: u64,
     /// The file's length.
     len: u64,
-    index: Vec<Place>,
+    pub(crate) index: Vec<Place>,
     pub(crate) lost: Option<Lost>,
 }
 

@@ -1,0 +1,109 @@
+//! Where records wait for the pump's next look. Its bound is the [`budget`](crate::admit).
+
+use crate::answer::Answer;
+use crate::spill::keys::Bucket;
+use seawall_core::{Durability, Nanos, Outgoing};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+/// A record on its way, with the duty to answer for it.
+pub(crate) struct Entry {
+    pub(crate) outgoing: Outgoing,
+    /// What it takes of the memory's budget.
+    pub(crate) weight: usize,
+    pub(crate) bucket: Bucket,
+    pub(crate) asked: Durability,
+    pub(crate) answer: Answer,
+    /// When it was taken.
+    pub(crate) taken: Nanos,
+    pub(crate) deadline: Nanos,
+    /// A sink was called with it and did not answer for it.
+    pub(crate) attempted: bool,
+    /// It is still in a call, too: lane, and place in that call.
+    pub(crate) shadow: Option<(usize, usize)>,
+}
+
+/// A wish to end.
+pub(crate) struct Closing {
+    pub(crate) within: Duration,
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: Vec<Entry>,
+    /// The pump sleeps.
+    idle: bool,
+    closed: bool,
+    closing: Option<Closing>,
+}
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    bell: Notify,
+}
+
+/// What a look found.
+#[derive(Default)]
+pub(crate) struct Look {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) closed: bool,
+    pub(crate) closing: Option<Closing>,
+}
+
+impl Inbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands records over, or gives them back where the producer is closed.
+    pub(crate) fn push(&self, entries: impl IntoIterator<Item = Entry>) -> Result<(), Vec<Entry>> {
+        let mut state = self.state();
+        if state.closed {
+            drop(state);
+            return Err(entries.into_iter().collect());
+        }
+        state.entries.extend(entries);
+        self.wake(state);
+        Ok(())
+    }
+
+    /// Takes nothing more; what was taken is still dealt with.
+    pub(crate) fn close(&self, closing: Option<Closing>) {
+        let mut state = self.state();
+        state.closed = true;
+        state.closing = closing.or(state.closing.take());
+        self.wake(state);
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if std::mem::take(&mut state.idle) {
+            drop(state);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Everything there is; `look.entries` must be empty and lends its room.
+    pub(crate) fn take(&self, look: &mut Look) {
+        let mut state = self.state();
+        std::mem::swap(&mut state.entries, &mut look.entries);
+        look.closed = state.closed;
+        look.closing = state.closing.take();
+    }
+
+    /// Waits until there is something new. `closed` is what the last look said.
+    pub(crate) async fn filled(&self, closed: bool) {
+        loop {
+            {
+                let mut state = self.state();
+                if !state.entries.is_empty() || state.closing.is_some() || state.closed != closed {
+                    return;
+                }
+                state.idle = true;
+            }
+            self.bell.notified().await;
+        }
+    }
+}

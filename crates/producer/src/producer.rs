@@ -1,0 +1,302 @@
+//! The producer as its callers see it.
+
+use crate::admit::{Budget, NoRoom};
+use crate::answer::{Answer, Call};
+use crate::error::{OpenError, SendError};
+use crate::grade::{Buffered, Grade, Outcome};
+use crate::inbox::{Closing, Entry, Inbox};
+use crate::options::ProducerOptions;
+use crate::pump::Pump;
+use crate::route::Selector;
+use crate::sink::Target;
+use crate::spill::Spill;
+use crate::spill::keys::Bucket;
+use crate::stats::{SinkSnapshot, Snapshot, Stats};
+use bytes::Bytes;
+use seawall_core::name::check_name;
+use seawall_core::token::TOKEN_HEADER;
+use seawall_core::{Clock, Durability, Header, Outgoing, SystemClock};
+use seawall_wal::{Disk, RealDisk};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What a record takes in memory besides its own bytes: its place in the queues and its answer.
+const ENTRY_BYTES: usize = 256;
+
+/// What the callers and the pump share.
+pub(crate) struct Shared {
+    pub(crate) options: ProducerOptions,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) budget: Budget,
+    pub(crate) inbox: Inbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stats: Stats,
+    /// The best that the sinks, and the spill, can give.
+    best: Durability,
+    /// Begins the ids of this life's records.
+    life: u64,
+    ids: AtomicU64,
+}
+
+/// Closes the inbox when the last clone goes: what was taken is still dealt with.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.budget.close();
+        self.0.inbox.close(None);
+    }
+}
+
+/// The recoverable producer. Clones share it; the [crate's page](crate) says what it promises.
+#[derive(Clone)]
+pub struct Producer {
+    handle: Arc<Handle>,
+}
+
+impl Producer {
+    /// A producer before `targets`, most preferred first, on this machine's disk and clock. What an earlier life
+    /// left in the spill is verified here (which blocks, as long as reading it twice takes) and then replayed.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the spill's bytes are as they were.
+    pub fn open(options: ProducerOptions, targets: Vec<Target>) -> Result<Self, OpenError> {
+        Self::open_on(RealDisk, Arc::new(SystemClock::new()), options, targets)
+    }
+
+    /// As [`Producer::open`], on another disk and by another clock.
+    ///
+    /// # Errors
+    /// As [`Producer::open`].
+    pub fn open_on<D: Disk>(
+        disk: D,
+        clock: Arc<dyn Clock>,
+        options: ProducerOptions,
+        targets: Vec<Target>,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        check_targets(&targets)?;
+        let seed = disk.entropy();
+        let (breaker, backoff) = (options.breaker, options.backoff);
+        let selector = Selector::new(targets.len(), breaker, backoff, options.failback_after, seed)?;
+        let spill = options.spill.clone();
+        let spill = spill.map(|spill| Spill::open(disk, spill, Arc::clone(&clock), options.driver));
+        let spill = spill.transpose()?;
+        let of_spill = if spill.is_some() { Durability::Synced } else { Durability::Buffered };
+        let best = targets.iter().map(|target| target.gives).fold(of_spill, Durability::max);
+        let shared = Arc::new(Shared {
+            budget: Budget::new(options.memory_bytes_max, options.memory_records_max),
+            inbox: Inbox::default(),
+            stats: Stats::new(targets.len()),
+            options,
+            targets,
+            clock,
+            best,
+            life: seed,
+            ids: AtomicU64::new(0),
+        });
+        runtime.spawn(Pump::new(Arc::clone(&shared), selector, spill).run());
+        Ok(Self { handle: Arc::new(Handle(shared)) })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.0
+    }
+
+    /// Sends one record and waits for its receipt: `send::<Replicated>` or `send::<Synced>`. Dropping the future before
+    /// its record was taken takes nothing; afterwards it takes nothing back.
+    ///
+    /// # Errors
+    /// [`SendError`] says why, and what is left of the record.
+    pub async fn send<G: Grade>(&self, outgoing: Outgoing) -> Result<G, SendError> {
+        let call = Call::new(1);
+        let mut entry = self.admit(outgoing, G::ASKED).await?;
+        entry.answer = call.answer(0);
+        self.hand_over([entry]);
+        G::of(call.answered().await.pop().unwrap_or(Err(SendError::Lost)))
+    }
+
+    /// Sends records in order and waits for all receipts, with one waking. What is refused before it was taken (no
+    /// room, a bad name) refuses everything behind it of the same call, so that nothing overtakes.
+    pub async fn send_all<G: Grade>(&self, records: Vec<Outgoing>) -> Vec<Result<G, SendError>> {
+        let call = Call::new(records.len());
+        let mut stopped = None;
+        let mut entries = Vec::with_capacity(records.len());
+        for (place, outgoing) in records.into_iter().enumerate() {
+            if let Some(error) = &stopped {
+                call.put(place, Err(SendError::clone(error)));
+                continue;
+            }
+            // What waits for room must not hold back what has it: the room may be theirs to free.
+            if !self.has_room(&outgoing) {
+                self.hand_over(std::mem::take(&mut entries));
+            }
+            match self.admit(outgoing, G::ASKED).await {
+                Ok(mut entry) => {
+                    entry.answer = call.answer(place);
+                    entries.push(entry);
+                }
+                Err(error) => {
+                    // A record that is bad in itself stops nobody else.
+                    if matches!(error, SendError::Full { .. } | SendError::Closed) {
+                        stopped = Some(error.clone());
+                    }
+                    call.put(place, Err(error));
+                }
+            }
+        }
+        self.hand_over(entries);
+        call.answered().await.into_iter().map(G::of).collect()
+    }
+
+    /// Takes one record into memory and returns; `on_delivery` hears, once, what becomes of it. It is called by
+    /// the producer's task and must not block.
+    ///
+    /// # Errors
+    /// [`SendError`]: the record was not taken, and `on_delivery` is not called.
+    pub async fn send_buffered(
+        &self,
+        outgoing: Outgoing,
+        on_delivery: impl FnOnce(Outcome) + Send + 'static,
+    ) -> Result<Buffered, SendError> {
+        let mut entry = self.admit(outgoing, Durability::Buffered).await?;
+        entry.answer = Answer::callback(on_delivery);
+        self.hand_over([entry]);
+        Ok(Buffered { _private: () })
+    }
+
+    /// What the producer is about.
+    pub fn snapshot(&self) -> Snapshot {
+        let shared = self.shared();
+        let (memory_bytes, memory_records) = shared.budget.used();
+        let gauges = shared.stats.gauges();
+        let sinks = shared.targets.iter().zip(&gauges.breakers).enumerate();
+        Snapshot {
+            state: gauges.state,
+            active: gauges.active,
+            sinks: sinks
+                .map(|(at, (target, breaker))| SinkSnapshot {
+                    name: Arc::clone(&target.name),
+                    breaker: *breaker,
+                    records: shared.stats.records(at),
+                })
+                .collect(),
+            memory_bytes: memory_bytes as u64,
+            memory_bytes_max: shared.options.memory_bytes_max as u64,
+            memory_records: memory_records as u64,
+            spill_bytes: gauges.spill_bytes,
+            spill_bytes_max: shared.options.spill.as_ref().map_or(0, |spill| spill.disk_bytes_max),
+            backlog_records: gauges.backlog_records,
+            backlog_bytes: gauges.backlog_bytes,
+            replayed_records: gauges.replayed,
+            replay_left: gauges.replay_left,
+            refused_records: shared.stats.refused.load(Relaxed),
+            full: shared.budget.refused(),
+            timed_out: shared.stats.timed_out.load(Relaxed),
+            switches: shared.stats.switches.load(Relaxed),
+            spill_trouble: gauges.spill_trouble.clone(),
+            events: gauges.events.iter().cloned().collect(),
+        }
+    }
+
+    /// Takes no more records and waits for those taken: up to `within` for the sinks, then for the spill. What neither
+    /// takes is answered with [`SendError::Closed`]. What is on disk stays there for the next start.
+    pub async fn close(&self, within: Duration) {
+        let (done, ended) = oneshot::channel();
+        self.shared().budget.close();
+        self.shared().inbox.close(Some(Closing { within, done }));
+        // An error: the pump is gone already.
+        let _ = ended.await;
+    }
+
+    /// Whether a record has room at once.
+    fn has_room(&self, outgoing: &Outgoing) -> bool {
+        let (bytes, records) = self.shared().budget.used();
+        let options = &self.shared().options;
+        bytes + size(outgoing) + ENTRY_BYTES <= options.memory_bytes_max
+            && records < options.memory_records_max
+    }
+
+    /// Checks a record, names it, and finds room for it.
+    async fn admit(&self, mut outgoing: Outgoing, asked: Durability) -> Result<Entry, SendError> {
+        let shared = self.shared();
+        if asked > shared.best {
+            return Err(SendError::Unreachable { asked, best: shared.best });
+        }
+        check_name("topic", &outgoing.topic)?;
+        outgoing.record.check()?;
+        shared.name(&mut outgoing)?;
+        let bytes = size(&outgoing);
+        if bytes > shared.options.record_bytes_max {
+            return Err(SendError::TooLarge { bytes, max: shared.options.record_bytes_max });
+        }
+        let weight = bytes + ENTRY_BYTES;
+        shared.budget.admit(weight, shared.options.max_block).await.map_err(|no_room| match no_room {
+            NoRoom::Closed => SendError::Closed,
+            NoRoom::Full => SendError::Full {
+                waited: shared.options.max_block,
+                bytes_max: shared.options.memory_bytes_max,
+                records_max: shared.options.memory_records_max,
+                cause: shared.stats.gauges().cause(),
+            },
+        })?;
+        let taken = shared.clock.now();
+        Ok(Entry {
+            bucket: Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()),
+            outgoing,
+            weight,
+            asked,
+            answer: Answer::nobody(),
+            taken,
+            deadline: taken.plus(shared.options.timeout),
+            attempted: false,
+            shadow: None,
+        })
+    }
+
+    fn hand_over(&self, entries: impl IntoIterator<Item = Entry>) {
+        if let Err(refused) = self.shared().inbox.push(entries) {
+            for mut entry in refused {
+                entry.answer.settle(Err(SendError::Closed));
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Gives the record an id where it has none.
+    fn name(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
+        if outgoing.record.headers.get(TOKEN_HEADER).is_none() {
+            let id = format!("{:016x}-{:x}", self.life, self.ids.fetch_add(1, Relaxed));
+            let name = Bytes::from_static(TOKEN_HEADER.as_bytes());
+            outgoing.record.headers.push(Header::from_bytes(name, Bytes::from(id))?);
+        }
+        Ok(())
+    }
+}
+
+fn size(outgoing: &Outgoing) -> usize {
+    outgoing.topic.len() + outgoing.record.weight()
+}
+
+fn check_targets(targets: &[Target]) -> Result<(), OpenError> {
+    if targets.is_empty() {
+        return Err(OpenError::option("targets", "empty", "at least one sink"));
+    }
+    for (at, target) in targets.iter().enumerate() {
+        if target.name.is_empty() || targets[..at].iter().any(|before| before.name == target.name) {
+            let want = "a name of its own for each sink";
+            return Err(OpenError::option("targets", format!("{:?}", target.name), want));
+        }
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").field("targets", &self.shared().targets).finish_non_exhaustive()
+    }
+}

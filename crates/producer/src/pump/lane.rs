@@ -1,0 +1,93 @@
+//! One lane: the keys whose calls follow each other.
+
+use crate::inbox::Entry;
+use crate::route::{Grant, Turn};
+use crate::spill::keys::Bucket;
+use seawall_core::{Fault, Nanos, Outgoing, Receipt};
+use std::collections::VecDeque;
+
+/// A record read from the spill.
+pub(super) struct Replayed {
+    pub(super) seq: u64,
+    pub(super) outgoing: Outgoing,
+    pub(super) bytes: usize,
+    pub(super) bucket: Bucket,
+}
+
+/// A live record's place in a call.
+pub(super) enum Sent {
+    Mine(Entry),
+    /// The call took long: it queues for the disk, too.
+    Queued,
+    /// It is on disk, too.
+    OnDisk {
+        seq: u64,
+        bucket: Bucket,
+        bytes: usize,
+    },
+}
+
+pub(super) enum Load {
+    Live(Vec<Sent>),
+    Replay(Vec<Replayed>),
+}
+
+pub(super) type Answers = Vec<Result<Receipt, Fault>>;
+
+/// A call on its way.
+pub(super) struct Flight {
+    pub(super) grant: Grant,
+    pub(super) load: Load,
+    /// It took longer than the patience.
+    pub(super) stalled: bool,
+    /// It ended, while some of its records are still on their way to the disk.
+    pub(super) answers: Option<Answers>,
+    /// The earliest deadline of its live records.
+    pub(super) deadline: Nanos,
+}
+
+impl Flight {
+    /// Whether a record of it is on its way to the disk.
+    pub(super) fn has_queued(&self) -> bool {
+        matches!(&self.load, Load::Live(sent) if sent.iter().any(|sent| matches!(sent, Sent::Queued)))
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Lane {
+    /// Live records that wait.
+    pub(super) live: VecDeque<Entry>,
+    pub(super) live_bytes: usize,
+    /// Records from the spill that wait.
+    pub(super) replay: VecDeque<Replayed>,
+    pub(super) flight: Option<Flight>,
+    /// Refused records are being put aside: no call until that is done.
+    pub(super) parking: bool,
+    /// Calls in a row of which some records failed, while others were taken.
+    pub(super) partly: u32,
+    pub(super) retry_at: Nanos,
+    pub(super) turn: Turn,
+}
+
+impl Lane {
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.live_bytes += entry.weight;
+        self.live.push_back(entry);
+    }
+
+    /// In front of all that wait.
+    pub(super) fn push_back_to_front(&mut self, entry: Entry) {
+        self.live_bytes += entry.weight;
+        self.live.push_front(entry);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.live.pop_front()?;
+        self.live_bytes -= entry.weight;
+        Some(entry)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.live.is_empty() && self.flight.is_none()
+    }
+}

@@ -1,0 +1,251 @@
+//! The producer's one task: it owns the lanes and the spill, and does what [`route`](crate::route) decides.
+//!
+//! A record waits in the lane of its key. A lane has one call on its way at a time, so a key's calls follow each
+//! other. A record goes to the disk from the front of its lane, into one queue for all lanes, and only one batch
+//! of that is on its way at a time, so the disk's order is each key's order. From then until it is delivered its
+//! key is counted in [`Keys`](crate::spill::keys::Keys), and later records of the key follow it to the disk.
+
+mod call;
+mod disk;
+mod expire;
+mod lane;
+mod replay;
+mod show;
+
+use crate::inbox::{Closing, Entry, Look};
+use crate::producer::Shared;
+use crate::route::{Disk as DiskState, Facts, Machine, Route, Selector};
+use crate::sink::BoxFuture;
+use crate::spill::Spill;
+use crate::spill::scan::Found;
+use disk::Backlog;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lane::{Answers, Lane};
+use seawall_core::{Fault, Nanos};
+use seawall_wal::{Appended, Disk, Frames, WalError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The longest the pump sleeps: what it shows is never older.
+const TICK: Duration = Duration::from_secs(1);
+/// The shortest: timers that are due together are done together.
+const REST: Duration = Duration::from_millis(1);
+
+/// Something that was under way has ended.
+enum Done {
+    Call { lane: usize, answers: Answers },
+    Appended(Result<Appended, WalError>),
+    Read(Result<Frames, WalError>),
+    Truncated(Result<u64, WalError>),
+    Parked { lane: usize, sink: usize, refused: replay::Refused, done: Result<(), Fault> },
+}
+
+pub(crate) struct Pump<D: Disk> {
+    shared: Arc<Shared>,
+    selector: Selector,
+    machine: Machine,
+    lanes: Vec<Lane>,
+    /// Where the next record without a key goes.
+    keyless: usize,
+    backlog: Option<Backlog<D>>,
+    work: FuturesUnordered<BoxFuture<Done>>,
+    /// Room to be given back: bytes, records.
+    freed: (usize, usize),
+    closing: Option<(Nanos, Option<oneshot::Sender<()>>)>,
+    /// When to look again, at the latest.
+    wake_at: Nanos,
+    shown: show::Shown,
+}
+
+impl<D: Disk> Pump<D> {
+    pub(crate) fn new(shared: Arc<Shared>, selector: Selector, spill: Option<(Spill<D>, Found)>) -> Self {
+        let now = shared.clock.now();
+        let lanes = std::iter::repeat_with(Lane::default).take(shared.options.lanes).collect();
+        let replay = &shared.options.replay;
+        let backlog = spill.map(|(spill, found)| Backlog::new(spill, found, replay, now));
+        let mut pump = Self {
+            shared,
+            selector,
+            machine: Machine::new(now),
+            lanes,
+            keyless: 0,
+            backlog,
+            work: FuturesUnordered::new(),
+            freed: (0, 0),
+            closing: None,
+            wake_at: now,
+            shown: show::Shown::default(),
+        };
+        pump.show_found();
+        pump.show(now);
+        pump
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut look = Look::default();
+        loop {
+            self.shared.inbox.take(&mut look);
+            let now = self.shared.clock.now();
+            self.wake_at = now.plus(TICK);
+            for entry in look.entries.drain(..) {
+                self.take(entry);
+            }
+            if look.closed && self.closing.is_none() {
+                self.begin_closing(now, look.closing.take());
+            } else if let (Some(again), Some((until, done))) = (look.closing.take(), &mut self.closing) {
+                // Dropped first, then closed; or closed twice: whoever waits is told at the end.
+                *until = (*until).min(now.plus(again.within));
+                done.get_or_insert(again.done);
+            }
+            self.turn(now);
+            if self.closing.is_some() && self.is_finished() {
+                break;
+            }
+            self.give_back();
+            self.show(now);
+            let rest = self.wake_at.since(now).max(REST);
+            tokio::select! {
+                biased;
+                Some(done) = self.work.next() => self.done(done),
+                () = self.shared.inbox.filled(look.closed) => {}
+                () = tokio::time::sleep(rest) => {}
+            }
+            // What ended together is dealt with together.
+            while let Some(Some(done)) = futures_util::FutureExt::now_or_never(self.work.next()) {
+                self.done(done);
+            }
+        }
+        self.end().await;
+    }
+
+    /// One look at everything.
+    fn turn(&mut self, now: Nanos) {
+        self.expire(now);
+        for lane in 0..self.lanes.len() {
+            self.dispatch(lane, now);
+        }
+        self.read_on(now);
+        self.append(now);
+        let facts = self.facts(now, false);
+        if let Some(from) = self.machine.observe(now, &facts) {
+            self.show_state(from);
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        let lanes = self.lanes.len();
+        let lane = entry.bucket.lane(lanes).unwrap_or_else(|| {
+            self.keyless = (self.keyless + 1) % lanes;
+            self.keyless
+        });
+        self.lanes[lane].push(entry);
+    }
+
+    fn done(&mut self, done: Done) {
+        let now = self.shared.clock.now();
+        match done {
+            Done::Call { lane, answers } => self.answered(lane, answers, now),
+            Done::Appended(appended) => self.appended(appended, now),
+            Done::Read(read) => self.read(read, now),
+            Done::Truncated(truncated) => self.truncated(truncated),
+            Done::Parked { lane, sink, refused, done } => self.parked(lane, sink, refused, done, now),
+        }
+    }
+
+    fn facts(&self, now: Nanos, demand: bool) -> Facts {
+        let (used, _) = self.shared.budget.used();
+        let options = &self.shared.options;
+        Facts {
+            up: self.selector.is_up(now)
+                && !self.lanes.iter().any(|lane| lane.flight.as_ref().is_some_and(|flight| flight.stalled)),
+            gone: self.selector.is_gone(now),
+            pressure: used.saturating_sub(self.freed.0) as f64
+                >= options.pressure * options.memory_bytes_max as f64,
+            demand,
+            disk: self.backlog.as_ref().map_or(DiskState::None, |backlog| backlog.state(now)),
+            backlog: self.backlog.as_ref().map_or(0, Backlog::outstanding),
+        }
+    }
+
+    /// Looks again at `at`, or earlier.
+    fn wake(&mut self, at: Nanos) {
+        self.wake_at = self.wake_at.min(at);
+    }
+
+    /// Where a lane's live records go that cannot be sent now.
+    fn settle_waiting(&mut self, lane: usize, now: Nanos) {
+        if self.lanes[lane].live.is_empty() {
+            return;
+        }
+        let synced = |entry: &Entry| entry.asked == seawall_core::Durability::Synced;
+        let demand = self.lanes[lane].live.iter().any(synced);
+        if self.facts(now, demand).route() == Route::Spill {
+            self.spill_lane(lane);
+        }
+    }
+
+    /// All of a lane's live records go to the disk, in order.
+    fn spill_lane(&mut self, lane: usize) {
+        let Some(backlog) = &mut self.backlog else { return };
+        while let Some(entry) = self.lanes[lane].pop() {
+            backlog.enqueue(entry);
+        }
+    }
+
+    fn free(&mut self, bytes: usize, records: usize) {
+        self.freed.0 += bytes;
+        self.freed.1 += records;
+    }
+
+    fn give_back(&mut self) {
+        let (bytes, records) = std::mem::take(&mut self.freed);
+        self.shared.budget.free(bytes, records);
+    }
+
+    fn begin_closing(&mut self, now: Nanos, closing: Option<Closing>) {
+        let (within, done) =
+            closing.map_or((self.shared.options.timeout, None), |c| (c.within, Some(c.done)));
+        self.closing = Some((now.plus(within), done));
+    }
+
+    /// Whether nothing is left to do, or nothing more can be done.
+    fn is_finished(&mut self) -> bool {
+        let now = self.shared.clock.now();
+        let waiting = self.backlog.as_ref().is_some_and(Backlog::has_queue);
+        if !waiting && self.lanes.iter().all(Lane::is_idle) {
+            return true;
+        }
+        let Some((until, _)) = self.closing else { return false };
+        if now < until {
+            self.wake(until);
+            return false;
+        }
+        // The sinks had their time: the rest goes to the disk, once.
+        for lane in 0..self.lanes.len() {
+            self.stall(lane);
+            self.spill_lane(lane);
+        }
+        match &self.backlog {
+            Some(backlog) if backlog.has_queue() && backlog.state(now) == DiskState::Usable => {
+                self.append(now);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Answers what is left, closes the spill, and tells whoever waits.
+    async fn end(mut self) {
+        self.work.clear();
+        self.abandon_all();
+        self.give_back();
+        if let Some(mut backlog) = self.backlog.take() {
+            backlog.close().await;
+        }
+        if let Some((_, Some(done))) = self.closing.take() {
+            let _ = done.send(());
+        }
+    }
+}

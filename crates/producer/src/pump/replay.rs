@@ -1,0 +1,169 @@
+//! From the disk to the sink: read ahead a little, sent in order, put aside where a sink refuses for good.
+
+use super::call::in_order;
+use super::lane::{Answers, Replayed};
+use super::{Done, Pump};
+use crate::error::SendError;
+use crate::spill::frame::Content;
+use crate::spill::keys::Bucket;
+use crate::stats::Path;
+use seawall_core::{Class, Fault, Nanos};
+use seawall_wal::{Disk, Frames, WalError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// After a read that failed.
+const READ_RETRY: Duration = Duration::from_secs(5);
+/// Read at a time at most.
+const READ_BYTES: usize = 1 << 20;
+
+/// Records that a sink refused for good, with what it said.
+pub(super) type Refused = Vec<(Replayed, Fault)>;
+
+impl<D: Disk> Pump<D> {
+    /// Reads on, as far as the window goes. Not only while the sink is up: what is read is what probes it.
+    pub(super) fn read_on(&mut self, now: Nanos) {
+        let window = self.shared.options.replay.window_bytes;
+        let Some(backlog) = &mut self.backlog else { return };
+        if backlog.reading || backlog.read_next >= backlog.next || backlog.window_bytes >= window {
+            return;
+        }
+        if now < backlog.read_retry_at {
+            let at = backlog.read_retry_at;
+            return self.wake(at);
+        }
+        backlog.reading = true;
+        let read = backlog.spill.read(backlog.read_next, READ_BYTES.min(window));
+        self.work.push(Box::pin(async move { Done::Read(read.await) }));
+    }
+
+    pub(super) fn read(&mut self, read: Result<Frames, WalError>, now: Nanos) {
+        let lanes = self.lanes.len();
+        let Some(backlog) = &mut self.backlog else { return };
+        backlog.reading = false;
+        let frames = match read {
+            Ok(frames) => frames,
+            Err(error) => {
+                backlog.read_retry_at = now.plus(READ_RETRY);
+                return self.show_trouble(&error);
+            }
+        };
+        for frame in frames.frames {
+            let (seq, bytes) = (frame.seq, frame.payload.len());
+            if backlog.progress.is_done(seq) {
+                backlog.read_next = seq + 1;
+                continue;
+            }
+            match backlog.decoder.decode(frame.payload) {
+                Ok(Content::Record(outgoing)) => {
+                    let bucket = Bucket::of(&outgoing.topic, outgoing.record.key.as_deref());
+                    let lane = bucket.lane(lanes).unwrap_or(seq as usize % lanes);
+                    backlog.window_bytes += bytes;
+                    self.lanes[lane].replay.push_back(Replayed { seq, outgoing, bytes, bucket });
+                }
+                Ok(Content::Progress(_) | Content::Refused { .. }) => backlog.progress.done(seq),
+                Err(error) => {
+                    // Its checksum fits, so a defect wrote it: nothing may pass it.
+                    backlog.read_retry_at = now.plus(READ_RETRY);
+                    return self.show_trouble(&error);
+                }
+            }
+            backlog.read_next = seq + 1;
+        }
+    }
+
+    pub(super) fn is_replay_due(&mut self, at: usize, now: Nanos) -> bool {
+        let Some(backlog) = &mut self.backlog else { return false };
+        let lane = &mut self.lanes[at];
+        // Delivered by a call that took long, after they were read.
+        while let Some(front) = lane.replay.front().filter(|front| backlog.progress.is_done(front.seq)) {
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(front.bytes);
+            lane.replay.pop_front();
+        }
+        if lane.replay.is_empty() || self.closing.is_some() {
+            return false;
+        }
+        let next = backlog.pacer.next();
+        if now < next {
+            self.wake(next);
+        }
+        now >= next
+    }
+
+    pub(super) fn settle_replay(&mut self, at: usize, sink: usize, load: Vec<Replayed>, answers: Answers) {
+        let answers = in_order(load.iter().map(|replayed| Some(replayed.bucket)), answers);
+        let (mut again, mut refused, mut delivered) = (Vec::new(), Refused::new(), 0);
+        for (replayed, answer) in load.into_iter().zip(answers) {
+            match answer {
+                Ok(receipt) => {
+                    delivered += 1;
+                    if let Some(backlog) = &mut self.backlog {
+                        backlog.window_bytes = backlog.window_bytes.saturating_sub(replayed.bytes);
+                    }
+                    let record = (replayed.seq, replayed.bucket, replayed.bytes);
+                    self.delivered_from_disk(sink, record, receipt);
+                }
+                Err(fault) if fault.class() == Class::Permanent => refused.push((replayed, fault)),
+                Err(_) => again.push(replayed),
+            }
+        }
+        self.shared.stats.count(sink, Path::Replay, delivered);
+        self.shared.stats.gauges().replayed += delivered;
+        for replayed in again.into_iter().rev() {
+            self.lanes[at].replay.push_front(replayed);
+        }
+        if !refused.is_empty() {
+            self.park(at, sink, refused);
+        }
+    }
+
+    /// Puts aside what a sink refused for good. Its receipt was given, so it is kept, for a person.
+    fn park(&mut self, at: usize, sink: usize, refused: Refused) {
+        let Some(backlog) = &mut self.backlog else { return };
+        self.lanes[at].parking = true;
+        let kept: Vec<_> =
+            refused.iter().map(|(record, fault)| (fault.to_string(), record.outgoing.clone())).collect();
+        let parked = backlog.spill.refuse(&kept);
+        self.work.push(Box::pin(async move {
+            let done = parked.await.map_err(Fault::from);
+            Done::Parked { lane: at, sink, refused, done }
+        }));
+    }
+
+    pub(super) fn parked(
+        &mut self,
+        at: usize,
+        sink: usize,
+        refused: Refused,
+        done: Result<(), Fault>,
+        now: Nanos,
+    ) {
+        self.lanes[at].parking = false;
+        let Some(backlog) = &mut self.backlog else { return };
+        if let Err(fault) = done {
+            let lane = &mut self.lanes[at];
+            lane.replay.extend(refused.into_iter().map(|(record, _)| record));
+            lane.replay.make_contiguous().sort_by_key(|record| record.seq);
+            lane.partly += 1;
+            lane.retry_at = now.plus(self.shared.options.backoff.delay(lane.partly, 0));
+            return self.show_trouble(fault.error());
+        }
+        let mut answers = Vec::new();
+        for (record, fault) in &refused {
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.bytes);
+            let waited = backlog.deliver(record.seq, record.bucket, record.bytes, now);
+            answers.extend(waited.map(|(answer, _)| (answer, fault.clone())));
+        }
+        backlog.used = backlog.spill.bytes();
+        self.shared.stats.refused.fetch_add(refused.len() as u64, Relaxed);
+        for (mut answer, fault) in answers {
+            let sink = Arc::clone(&self.shared.targets[sink].name);
+            answer.settle(Err(SendError::Refused { sink, fault }));
+            self.free(0, 1);
+        }
+        if let Some((_, fault)) = refused.first() {
+            self.show_refused(refused.len() as u64, fault);
+        }
+    }
+}

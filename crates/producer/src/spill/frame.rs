@@ -1,0 +1,167 @@
+//! What a frame of the spill's logs holds.
+//!
+//! | kind | form |
+//! | --- | --- |
+//! | 1, a record | varint length and topic; varint partition + 1, or 0 for none; the record ([`codec`]) |
+//! | 2, progress | varint: every frame below this number was delivered, or is kept in `refused/` |
+//! | 3, a refused record | varint length and why; then as kind 1 |
+
+use bytes::{BufMut, Bytes, BytesMut};
+use seawall_core::codec::{self, CodecError, Cursor, put_bytes, put_varint};
+use seawall_core::{Outgoing, RecordError};
+use std::sync::Arc;
+
+const RECORD: u8 = 1;
+const PROGRESS: u8 = 2;
+const REFUSED: u8 = 3;
+/// The longest reason kept with a refused record.
+const REASON_BYTES_MAX: usize = 4096;
+
+/// A frame's meaning.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A record to be delivered.
+    Record(Outgoing),
+    /// Every frame below was delivered.
+    Progress(u64),
+    /// A record that a sink refused for good.
+    Refused {
+        /// Why.
+        reason: String,
+        /// The record.
+        record: Outgoing,
+    },
+}
+
+/// Appends the frame of `outgoing`.
+pub(crate) fn put_record(outgoing: &Outgoing, out: &mut BytesMut) {
+    out.reserve(outgoing.topic.len() + 32 + codec::encoded_bytes_max(&outgoing.record));
+    out.put_u8(RECORD);
+    put_rest(outgoing, out);
+}
+
+fn put_rest(outgoing: &Outgoing, out: &mut BytesMut) {
+    put_bytes(outgoing.topic.as_bytes(), out);
+    put_varint(outgoing.partition.map_or(0, |partition| u64::from(partition) + 1), out);
+    codec::encode(&outgoing.record, out);
+}
+
+/// The frame that says how far the delivery came.
+pub(crate) fn progress(delivered: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(16);
+    out.put_u8(PROGRESS);
+    put_varint(delivered, &mut out);
+    out.freeze()
+}
+
+/// The frame of a refused record.
+pub(crate) fn refused(reason: &str, outgoing: &Outgoing) -> Bytes {
+    let mut end = reason.len().min(REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut out = BytesMut::new();
+    out.put_u8(REFUSED);
+    put_bytes(&reason.as_bytes()[..end], &mut out);
+    put_rest(outgoing, &mut out);
+    out.freeze()
+}
+
+/// The number in a progress frame; `None` for any other frame, which is not looked into.
+pub(crate) fn progress_of(frame: &Bytes) -> Option<u64> {
+    let mut cursor = Cursor { frame, at: 1 };
+    (frame.first() == Some(&PROGRESS)).then(|| cursor.varint("progress").ok()).flatten()
+}
+
+/// Reads frames; records of one topic share its name.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    topic: Option<Arc<str>>,
+}
+
+impl Decoder {
+    /// What `frame` holds.
+    ///
+    /// # Errors
+    /// [`CodecError`] names the field and the byte.
+    pub fn decode(&mut self, frame: Bytes) -> Result<Content, CodecError> {
+        let mut cursor = Cursor { frame: &frame, at: 0 };
+        let kind = cursor.byte("kind")?;
+        let reason = match kind {
+            RECORD => None,
+            PROGRESS => return Ok(Content::Progress(cursor.varint("progress")?)),
+            REFUSED => Some(text(&mut cursor, "reason")?),
+            found => return Err(CodecError::Kind { found }),
+        };
+        let topic = text(&mut cursor, "topic")?;
+        let topic = match &self.topic {
+            Some(known) if **known == *topic => Arc::clone(known),
+            _ => Arc::from(topic),
+        };
+        self.topic = Some(Arc::clone(&topic));
+        let at = cursor.at;
+        let partition = match cursor.varint("partition")? {
+            0 => None,
+            n => Some(u32::try_from(n - 1).map_err(|_| CodecError::Range { field: "partition", at })?),
+        };
+        let start = cursor.at;
+        let record = codec::decode_owned(frame.slice(start..))?;
+        let record = Outgoing { topic, partition, record };
+        Ok(match reason {
+            None => Content::Record(record),
+            Some(reason) => Content::Refused { reason, record },
+        })
+    }
+}
+
+fn text(cursor: &mut Cursor<'_>, field: &'static str) -> Result<String, CodecError> {
+    let at = cursor.at;
+    let bytes = cursor.bytes(field)?;
+    String::from_utf8(bytes.to_vec()).map_err(|error| CodecError::HeaderName {
+        at,
+        source: RecordError::NameNotUtf8 { lossy: String::from_utf8_lossy(error.as_bytes()).into_owned() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use seawall_core::Record;
+
+    fn outgoing(topic: &str, partition: Option<u32>, value: Vec<u8>) -> Outgoing {
+        Outgoing { topic: topic.into(), partition, record: Record::new(Bytes::from("k"), value) }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            topic in "[a-z]{1,20}", partition in proptest::option::of(any::<u32>()),
+            value in proptest::collection::vec(any::<u8>(), 0..100), reason in "\\PC{0,40}", delivered in any::<u64>(),
+        ) {
+            let record = outgoing(&topic, partition, value);
+            let mut out = BytesMut::new();
+            put_record(&record, &mut out);
+            let mut decoder = Decoder::default();
+            let same = |found: &Outgoing| {
+                found.topic == record.topic && found.partition == partition && found.record == record.record
+            };
+            let read = decoder.decode(out.freeze()).unwrap();
+            let whole = matches!(&read, Content::Record(found) if same(found));
+            prop_assert!(whole);
+            let read = decoder.decode(refused(&reason, &record)).unwrap();
+            let kept = matches!(&read, Content::Refused { reason: r, record: found } if *r == reason && same(found));
+            prop_assert!(kept);
+            let frame = progress(delivered);
+            prop_assert_eq!(progress_of(&frame), Some(delivered));
+            let told = matches!(decoder.decode(frame).unwrap(), Content::Progress(n) if n == delivered);
+            prop_assert!(told);
+        }
+
+        #[test]
+        fn any_bytes_are_a_frame_or_a_named_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Decoder::default().decode(Bytes::from(bytes.clone()));
+            let _ = progress_of(&Bytes::from(bytes));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A spill that is in use.
+
+use super::frame;
+use super::manifest;
+use super::scan::{self, Found};
+use super::write::Writer;
+use crate::error::OpenError;
+use crate::options::{Driver, SpillOptions};
+use crate::sink::BoxFuture;
+use bytes::{Bytes, BytesMut};
+use seawall_core::{Clock, Outgoing};
+use seawall_wal::{Appended, Disk, Frames, Limit, Options, Reader, Scan, WalError, inspect};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) const LOCK: &str = "lock";
+pub(crate) const LOG: &str = "log";
+pub(crate) const REFUSED: &str = "refused";
+/// Frames read at a time for the replay.
+const READ_FRAMES: usize = 4096;
+
+pub(crate) struct Spill<D: Disk> {
+    log: Writer<D>,
+    reader: Reader<D>,
+    /// Opened when the first record is refused.
+    refused: Option<Writer<D>>,
+    disk: D,
+    options: SpillOptions,
+    clock: Arc<dyn Clock>,
+    driver: Driver,
+    _lock: D::Lock,
+}
+
+/// Takes the lock of the spill in `dir`.
+pub(super) fn lock<D: Disk>(disk: &D, dir: &Path) -> Result<D::Lock, OpenError> {
+    disk.lock(&dir.join(LOCK)).map_err(|source| match source.kind() {
+        ErrorKind::WouldBlock => OpenError::Locked { dir: dir.to_owned() },
+        _ => OpenError::io("lock", dir, source),
+    })
+}
+
+/// A reader of the log in `dir` of a spill; `None` where nothing was ever written to it.
+pub(super) fn reader<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Reader<D>>, OpenError> {
+    match inspect::reader(disk, dir) {
+        // The manifest was written, and then the process died.
+        Err(WalError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        opened => Ok(opened?),
+    }
+}
+
+impl<D: Disk> Spill<D> {
+    /// Opens the spill, or begins one. Everything is judged by reading before anything is written.
+    pub(crate) fn open(
+        disk: D,
+        options: SpillOptions,
+        clock: Arc<dyn Clock>,
+        driver: Driver,
+    ) -> Result<(Self, Found), OpenError> {
+        let dir = &options.dir;
+        manifest::read_own(&disk, dir, &options.owner)?;
+        disk.create_dir_all(dir).map_err(|source| OpenError::io("create", dir, source))?;
+        let lock = lock(&disk, dir)?;
+        // Again: whoever had the lock until now may have begun it.
+        let begun = manifest::read_own(&disk, dir, &options.owner)?.is_some();
+        let mut found = Found::nothing();
+        if begun {
+            if let Some(reader) = reader(&disk, &dir.join(LOG))? {
+                found = scan::scan(&reader)?;
+            }
+        } else {
+            manifest::write(&disk, dir, &options.owner)?;
+        }
+        let (log, reader) = Writer::open(&disk, log_options(&options, LOG), &clock, driver)?;
+        let spill = Self { log, reader, refused: None, disk, options, clock, driver, _lock: lock };
+        Ok((spill, found))
+    }
+
+    /// Writes the frames of one batch, all or none, and syncs them.
+    pub(crate) fn append(&self, frames: Vec<Bytes>) -> BoxFuture<Result<Appended, WalError>> {
+        self.log.append(frames)
+    }
+
+    /// Reads on from `from`, on a thread that may block.
+    pub(crate) fn read(&self, from: u64, bytes: usize) -> BoxFuture<Result<Frames, WalError>> {
+        let limit = Limit { frames: READ_FRAMES, bytes };
+        let reader = self.reader.clone();
+        match self.driver {
+            Driver::Inline => Box::pin(std::future::ready(reader.read(from, limit))),
+            Driver::Thread => {
+                let task = tokio::task::spawn_blocking(move || reader.read(from, limit));
+                Box::pin(async move { task.await.unwrap_or(Err(WalError::Closed)) })
+            }
+        }
+    }
+
+    pub(crate) fn truncate(&self, before: u64) -> BoxFuture<Result<u64, WalError>> {
+        self.log.truncate(before)
+    }
+
+    /// Keeps records that a sink refused for good.
+    pub(crate) fn refuse(&mut self, records: &[(String, Outgoing)]) -> BoxFuture<Result<(), OpenError>> {
+        let frames = records.iter().map(|(reason, record)| frame::refused(reason, record)).collect();
+        let opened = self.refused.take().map_or_else(
+            || {
+                let options = log_options(&self.options, REFUSED);
+                Writer::open(&self.disk, options, &self.clock, self.driver).map(|(writer, _)| writer)
+            },
+            Ok,
+        );
+        match opened {
+            Ok(writer) => {
+                let appended = writer.append(frames);
+                self.refused = Some(writer);
+                Box::pin(async move { Ok(appended.await.map(|_| ())?) })
+            }
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    pub(crate) fn options(&self) -> &SpillOptions {
+        &self.options
+    }
+
+    /// Bytes of the frames that both logs hold.
+    pub(crate) fn bytes(&self) -> u64 {
+        let logs = [Some(&self.log), self.refused.as_ref()];
+        let segments = logs.into_iter().flatten().flat_map(Writer::segments);
+        segments.map(|segment| segment.bytes).sum()
+    }
+
+    pub(crate) fn close(&self) -> Vec<BoxFuture<Result<(), WalError>>> {
+        [Some(&self.log), self.refused.as_ref()].into_iter().flatten().map(Writer::close).collect()
+    }
+}
+
+fn log_options(options: &SpillOptions, name: &str) -> Options {
+    let dir: PathBuf = options.dir.join(name);
+    let segment_bytes = options.segment_bytes();
+    Options {
+        segment_bytes,
+        zero_ahead_bytes: segment_bytes.min(4 << 20),
+        spares_max: 1,
+        // All of it was read and checked a moment ago.
+        scan: Scan::Tail,
+        ..Options::new(dir)
+    }
+}
+
+/// The frames of `records`, cut out of one buffer.
+pub(crate) fn encode<'a>(records: impl Iterator<Item = &'a Outgoing>, bytes: usize) -> Vec<Bytes> {
+    let mut buffer = BytesMut::with_capacity(bytes);
+    let mut frames = Vec::new();
+    for record in records {
+        frame::put_record(record, &mut buffer);
+        frames.push(buffer.split().freeze());
+    }
+    frames
+}
