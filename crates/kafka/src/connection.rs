@@ -2,9 +2,15 @@
 
 use crate::error::KafkaError;
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError as ClientError;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// Whether this build has OpenSSL.
+const TLS: bool = cfg!(any(feature = "tls", feature = "tls-vendored"));
+/// GSSAPI needs a library of Cyrus, and OAUTHBEARER a source of tokens; neither is there.
+const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// A cluster and how to speak to it. `Debug` shows no secret.
 #[derive(Clone, Default)]
@@ -31,6 +37,7 @@ impl Connection {
         if self.bootstrap.iter().all(|address| address.trim().is_empty()) {
             return Err(KafkaError::setting("bootstrap", "", "at least one `host:port`"));
         }
+        self.check_security()?;
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap.join(","));
         for (name, value) in &self.properties {
@@ -46,6 +53,65 @@ impl Connection {
             config.set(*name, *value);
         }
         Ok(config)
+    }
+}
+
+impl Connection {
+    /// As [`client_config`](Self::client_config), for a client that reads records: it checks what it fetched, or
+    /// damage on a broker's disk would reach handlers as data. The user's own setting stands.
+    pub(crate) fn reader_config(&self, owned: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
+        let mut config = self.client_config(owned)?;
+        if config.get("check.crcs").is_none() {
+            config.set("check.crcs", "true");
+        }
+        Ok(config)
+    }
+
+    /// A setting, wherever it stands. Not for secrets.
+    fn setting(&self, names: &[&str]) -> Option<(&str, &str)> {
+        let plain = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let secret = self.secrets.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+        plain.chain(secret).find(|(name, _)| names.contains(name))
+    }
+
+    /// Refuses what this build cannot do, by name: the client would only say that it was built otherwise.
+    fn check_security(&self) -> Result<(), KafkaError> {
+        let protocol = self.setting(&["security.protocol"]);
+        let mechanism = self.setting(&["sasl.mechanism", "sasl.mechanisms"]);
+        let with_sasl = protocol.is_some_and(|(_, value)| value.to_ascii_lowercase().starts_with("sasl"));
+        if let Some((name, value)) = mechanism {
+            let value = value.to_ascii_uppercase();
+            if !MECHANISMS.contains(&value.as_str()) {
+                return Err(KafkaError::setting(name, &value, &format!("one of {}", MECHANISMS.join(", "))));
+            }
+        } else if with_sasl {
+            return Err(KafkaError::setting(
+                "sasl.mechanism",
+                "",
+                &format!("one of {}", MECHANISMS.join(", ")),
+            ));
+        }
+        let needs_tls = |(_, value): &(&str, &str)| {
+            let value = value.to_ascii_lowercase();
+            value.ends_with("ssl") || value.starts_with("scram")
+        };
+        match protocol.filter(needs_tls).or_else(|| mechanism.filter(needs_tls)) {
+            Some((name, value)) if !TLS => {
+                Err(KafkaError::WithoutTls { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why a client could not be made from these settings; the values of secrets are left out.
+    pub(crate) fn unusable(&self, doing: &'static str, source: ClientError) -> KafkaError {
+        match source {
+            ClientError::ClientConfig(_, said, name, value) => {
+                let shown = if self.secrets.contains_key(&name) { "(not shown)" } else { &value };
+                KafkaError::setting(&name, shown, &format!("one that the client knows ({said})"))
+            }
+            source => KafkaError::Client { doing, source },
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! What can go wrong with a cluster, by name.
 
 mod code;
+mod trouble;
 
 use rdkafka::error::RDKafkaErrorCode;
 use seawall_core::{Class, Classify, Generation, RecordError, TopicPartition};
 
 pub use code::{Meaning, is_fenced, meaning};
+pub(crate) use trouble::{Trouble, Troubled, explained};
 
 /// Why Kafka refuses or fails: what was tried, what the broker or the client said, and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,6 +23,17 @@ pub enum KafkaError {
         /// What would be right.
         want: String,
     },
+    /// A setting that needs OpenSSL, in a build without it.
+    #[error(
+        "Kafka setting `{name}` is {value:?}, which needs TLS, and this Seawall was built without it: build it \
+         with `--features tls` (the system's OpenSSL) or `--features tls-vendored` (its own)"
+    )]
+    WithoutTls {
+        /// The setting.
+        name: String,
+        /// Its value: a protocol or a mechanism.
+        value: String,
+    },
     /// The client could not be made from its settings.
     #[error("the Kafka client cannot start while {doing}")]
     Client {
@@ -31,7 +44,7 @@ pub enum KafkaError {
         source: rdkafka::error::KafkaError,
     },
     /// A broker, or the client on its behalf, said no.
-    #[error("{doing}: {code:?}: {advice}")]
+    #[error("{doing}: {code:?}{}: {advice}", in_brackets(said.as_deref()))]
     Refused {
         /// What was tried, with topic, partition or group.
         doing: String,
@@ -39,6 +52,8 @@ pub enum KafkaError {
         code: RDKafkaErrorCode,
         /// What to do about it.
         advice: &'static str,
+        /// The broker's or the client's own words, where there were any.
+        said: Option<Box<str>>,
         /// What was said.
         #[source]
         source: Box<rdkafka::error::KafkaError>,
@@ -91,7 +106,17 @@ impl KafkaError {
     /// What a broker, or the client on its behalf, answered while `doing`.
     pub(crate) fn refused(doing: impl Into<String>, source: rdkafka::error::KafkaError) -> Self {
         let code = source.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        Self::Refused { doing: doing.into(), code, advice: meaning(code).advice, source: Box::new(source) }
+        let (advice, source) = (meaning(code).advice, Box::new(source));
+        Self::Refused { doing: doing.into(), code, advice, said: None, source }
+    }
+
+    /// As [`refused`](Self::refused), with the words in which it was said.
+    pub(crate) fn told(doing: impl Into<String>, source: rdkafka::error::KafkaError, words: &str) -> Self {
+        let mut error = Self::refused(doing, source);
+        if let Self::Refused { said, .. } = &mut error {
+            *said = Some(words.into());
+        }
+        error
     }
 
     /// Whether it says that somebody else holds what was held.
@@ -108,15 +133,23 @@ impl KafkaError {
     }
 }
 
+fn in_brackets(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |said| format!(" ({said})"))
+}
+
 impl Classify for KafkaError {
     fn class(&self) -> Class {
         match self {
-            Self::Setting { .. } | Self::Client { .. } | Self::Record(_) | Self::NotHeld { .. } => {
-                Class::Permanent
-            }
+            Self::Setting { .. }
+            | Self::WithoutTls { .. }
+            | Self::Client { .. }
+            | Self::Record(_)
+            | Self::NotHeld { .. } => Class::Permanent,
             Self::Refused { code, .. } => meaning(*code).class,
-            Self::Unanswered { .. } | Self::Rebalancing { .. } | Self::Thread { .. } => Class::Transient,
-            Self::Closed => Class::Bug,
+            // Closing is an end that was asked for: whoever still had a record sends it again elsewhere.
+            Self::Unanswered { .. } | Self::Rebalancing { .. } | Self::Thread { .. } | Self::Closed => {
+                Class::Transient
+            }
         }
     }
 }

@@ -14,10 +14,10 @@ pub(crate) use offsets::{committed, group_client};
 pub use topics::{NewTopic, Partition, Topic};
 
 use crate::connection::Connection;
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Trouble, Troubled, explained};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::util::Timeout;
 use std::fmt;
@@ -25,16 +25,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Global errors are about single brokers; each call tells what it met itself.
-#[derive(Debug)]
-pub(crate) struct Quiet;
+#[derive(Debug, Default)]
+pub(crate) struct Quiet {
+    trouble: Trouble,
+}
 
 impl ClientContext for Quiet {
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "a Kafka client that only asks reports");
+        self.trouble.note(&error, reason);
     }
 }
 
 impl ConsumerContext for Quiet {}
+
+impl Troubled for Quiet {
+    fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+}
+
+/// How long the reason of a vague failure is looked for.
+const REASON_WAIT: Duration = Duration::from_secs(3);
 
 /// A client that asks. Cloning shares it.
 #[derive(Clone)]
@@ -56,8 +68,8 @@ impl Admin {
     /// # Errors
     /// [`KafkaError::Setting`] and [`KafkaError::Client`] name what is wrong with the settings.
     pub fn open(connection: &Connection, wait: Duration) -> Result<Self, KafkaError> {
-        let made = |source| KafkaError::Client { doing: "making an admin client", source };
-        let client = connection.client_config(&[])?.create_with_context(Quiet).map_err(made)?;
+        let made = |source| connection.unusable("making an admin client", source);
+        let client = connection.client_config(&[])?.create_with_context(Quiet::default()).map_err(made)?;
         let asking = Asking::open(connection, wait)?;
         Ok(Self { connection: connection.clone(), client: Arc::new(client), asking: Arc::new(asking) })
     }
@@ -65,6 +77,18 @@ impl Admin {
     fn options(&self) -> AdminOptions {
         let wait = Some(Timeout::After(self.asking.wait));
         AdminOptions::new().request_timeout(wait).operation_timeout(wait)
+    }
+
+    /// The error of a change that was asked for. The client that makes changes hears no events; where it only ran
+    /// out of time, the one that asks finds out why.
+    async fn explain(&self, doing: String, source: ClientError) -> KafkaError {
+        let failed = move |asking: &Asking| {
+            // The answer does not matter: its failure brings the reason.
+            let wait = asking.wait.min(REASON_WAIT);
+            let _ = asking.consumer.fetch_metadata(None, wait);
+            Err::<(), _>(explained(&asking.consumer, doing, source))
+        };
+        self.blocking(failed).await.err().unwrap_or(KafkaError::Closed)
     }
 
     /// Runs what blocks on a thread that may.
@@ -83,6 +107,11 @@ impl Asking {
         let consumer = consumer(connection, &[])?;
         Ok(Self { consumer, wait })
     }
+
+    /// The error of a question.
+    fn failed(&self, doing: impl Into<String>, source: ClientError) -> KafkaError {
+        explained(&self.consumer, doing, source)
+    }
 }
 
 /// A consumer that asks and reads, and never joins or commits.
@@ -97,8 +126,8 @@ pub(crate) fn consumer(
         ("isolation.level", "read_uncommitted"),
     ];
     owned.extend_from_slice(more);
-    let made = |source| KafkaError::Client { doing: "making a client that asks", source };
-    connection.client_config(&owned)?.create_with_context(Quiet).map_err(made)
+    let made = |source| connection.unusable("making a client that asks", source);
+    connection.client_config(&owned)?.create_with_context(Quiet::default()).map_err(made)
 }
 
 impl fmt::Debug for Admin {

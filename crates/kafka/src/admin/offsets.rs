@@ -1,7 +1,7 @@
 //! Offsets of many partitions at once: where logs begin and end, and where groups stand.
 
 use super::{Admin, Asking, Quiet, consumer};
-use crate::error::KafkaError;
+use crate::error::{KafkaError, explained};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as ClientError;
@@ -100,7 +100,7 @@ impl Asking {
         }
         let said = self.consumer.offsets_for_times(list(partitions, edge)?, self.wait);
         let refused =
-            |source| KafkaError::refused(format!("the {edge:?} of {} partitions", partitions.len()), source);
+            |source| self.failed(format!("the {edge:?} of {} partitions", partitions.len()), source);
         Ok(known(&said.map_err(refused)?))
     }
 }
@@ -124,7 +124,7 @@ pub(crate) fn committed(
         return Ok(Committed::new());
     }
     let said = client.committed_offsets(list(partitions, ClientOffset::Invalid)?, wait);
-    let refused = |source| KafkaError::refused(format!("the committed offsets of group {group}"), source);
+    let refused = |source| explained(client, format!("the committed offsets of group {group}"), source);
     Ok(known(&said.map_err(refused)?))
 }
 

@@ -84,7 +84,7 @@ impl Admin {
             wanted = wanted.set(name, value);
         }
         let made = self.client.create_topics([&wanted], &self.options()).await;
-        outcome(doing, made)
+        self.outcome(doing, made).await
     }
 
     /// The topic, made where it is missing. One that is there is left as it is: compare it where it matters.
@@ -117,7 +117,7 @@ impl Admin {
         let total = usize::try_from(number("partitions", total as usize)?).unwrap_or_default();
         let wanted = NewPartitions::new(topic, total);
         let made = self.client.create_partitions([&wanted], &self.options()).await;
-        outcome(doing, made)
+        self.outcome(doing, made).await
     }
 
     /// Deletes a topic with all that is in it.
@@ -126,14 +126,31 @@ impl Admin {
     /// [`KafkaError::Refused`].
     pub async fn delete_topic(&self, topic: &str) -> Result<(), KafkaError> {
         let gone = self.client.delete_topics(&[topic], &self.options()).await;
-        outcome(format!("deleting topic {topic}"), gone)
+        self.outcome(format!("deleting topic {topic}"), gone).await
+    }
+}
+
+impl Admin {
+    /// What became of an operation on one topic.
+    async fn outcome(
+        &self,
+        doing: String,
+        said: Result<Vec<TopicResult>, ClientError>,
+    ) -> Result<(), KafkaError> {
+        let code = match said {
+            Ok(said) => said.into_iter().find_map(Result::err).map(|(_, code)| code),
+            Err(ClientError::AdminOp(code)) => Some(code),
+            Err(source) => return Err(self.explain(doing, source).await),
+        };
+        let Some(code) = code else { return Ok(()) };
+        Err(self.explain(doing, ClientError::Global(code)).await)
     }
 }
 
 impl Asking {
     pub(crate) fn topics(&self) -> Result<Vec<Topic>, KafkaError> {
         let said = self.consumer.fetch_metadata(None, self.wait);
-        let said = said.map_err(|source| KafkaError::refused("listing topics".to_owned(), source))?;
+        let said = said.map_err(|source| self.failed("listing topics", source))?;
         // One that is being deleted is listed with an error, and without partitions.
         let mut topics: Vec<_> =
             said.topics().iter().filter(|topic| topic.error().is_none()).map(topic).collect();
@@ -142,7 +159,7 @@ impl Asking {
     }
 
     pub(crate) fn topic(&self, name: &str) -> Result<Option<Topic>, KafkaError> {
-        let refused = |source| KafkaError::refused(format!("looking for topic {name}"), source);
+        let refused = |source| self.failed(format!("looking for topic {name}"), source);
         let said = self.consumer.fetch_metadata(Some(name), self.wait).map_err(refused)?;
         let Some(found) = said.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
@@ -171,14 +188,4 @@ fn number(name: &str, value: usize) -> Result<i32, KafkaError> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err(KafkaError::setting(name, &value.to_string(), "1 to 2147483647")),
     }
-}
-
-/// What became of an operation on one topic.
-fn outcome(doing: String, said: Result<Vec<TopicResult>, ClientError>) -> Result<(), KafkaError> {
-    let said = match said {
-        Ok(said) => said.into_iter().find_map(Result::err).map(|(_, code)| code),
-        Err(ClientError::AdminOp(code)) => Some(code),
-        Err(source) => return Err(KafkaError::refused(doing, source)),
-    };
-    said.map_or(Ok(()), |code| Err(KafkaError::refused(doing, ClientError::Global(code))))
 }

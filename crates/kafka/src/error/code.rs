@@ -57,9 +57,10 @@ fn rights(code: Code) -> Option<Meaning> {
             never("grant this user the ACL it needs on the topic (Read, Write, Describe)")
         }
         Code::GroupAuthorizationFailed => never("grant this user the ACL Read on the consumer group"),
-        Code::ClusterAuthorizationFailed => {
-            never("grant this user the ACL it needs on the cluster (IdempotentWrite, Create)")
-        }
+        Code::ClusterAuthorizationFailed => never(
+            "grant this user the ACL it needs: Write on the topic (or IdempotentWrite on the cluster) to write, \
+                 Create on the cluster to make topics",
+        ),
         Code::TransactionalIdAuthorizationFailed => {
             never("grant this user the ACLs Write and Describe on the transactional id")
         }
@@ -123,9 +124,7 @@ fn content(code: Code) -> Option<Meaning> {
         Code::InvalidTopic => {
             never("topic names have 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`")
         }
-        Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
-            never("check the topic's name, or create it")
-        }
+        Code::UnknownTopic | Code::UnknownPartition => never("check the topic's name, or create it"),
         Code::TopicAlreadyExists => never("the topic exists already"),
         Code::InvalidPartitions => never("choose at least one partition, and never fewer than there are"),
         Code::InvalidReplicationFactor | Code::InvalidReplicaAssignment => {
@@ -210,7 +209,9 @@ fn passing(code: Code) -> Meaning {
         | Code::UnknownLeaderEpoch
         | Code::PreferredLeaderNotAvailable
         | Code::EligibleLeadersNotAvailable => again("the partition is moving to another broker"),
-        Code::UnknownTopicOrPartition => again("the topic is not known (yet): check its name, or create it"),
+        Code::UnknownTopicOrPartition | Code::UnknownTopicId => {
+            again("the topic is not known (yet): check its name, or create it")
+        }
         Code::CoordinatorLoadInProgress
         | Code::CoordinatorNotAvailable
         | Code::NotCoordinator

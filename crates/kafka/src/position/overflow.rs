@@ -86,7 +86,7 @@ impl Overflow {
             ])?;
             let producer = config
                 .create_with_context(Reports::default())
-                .map_err(|source| KafkaError::Client { doing: "writing positions that overflow", source })?;
+                .map_err(|source| self.connection.unusable("writing positions that overflow", source))?;
             self.producer = Some(producer);
         }
         let Some(producer) = &self.producer else { return Err(KafkaError::Closed) };
@@ -120,7 +120,7 @@ impl Overflow {
             .connection
             .client_config(&[])?
             .create()
-            .map_err(|source| KafkaError::Client { doing, source })?;
+            .map_err(|source| self.connection.unusable(doing, source))?;
         let refused = |source| KafkaError::refused(format!("{doing} {}", self.topic), source);
         let known = admin.inner().fetch_metadata(Some(&self.topic), self.timeout).map_err(refused)?;
         if known.topics().first().is_some_and(|topic| !topic.partitions().is_empty()) {

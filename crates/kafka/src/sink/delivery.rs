@@ -2,19 +2,23 @@
 
 use super::call::Ticket;
 use super::error::undelivered;
+use crate::error::Trouble;
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
 /// Hands each report to the call that waits for it. Runs on the producer's thread, and never waits.
-#[derive(Debug)]
-pub(super) struct Deliveries;
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    trouble: Trouble,
+}
 
 impl ClientContext for Deliveries {
     // Each record tells its own failure; these are about brokers that cannot be reached, and recover.
     fn error(&self, error: ClientError, reason: &str) {
         tracing::warn!(%error, reason, "the Kafka producer reports");
+        self.trouble.note(&error, reason);
     }
 }
 
@@ -23,9 +27,14 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Self::DeliveryOpaque) {
         match result {
-            Ok(message) => ticket.written(message.partition(), message.offset()),
+            Ok(message) => {
+                self.trouble.over();
+                ticket.written(message.partition(), message.offset());
+            }
             Err((error, message)) => {
-                ticket.failed(undelivered(message.topic(), message.partition(), error.clone()).into());
+                ticket.failed(
+                    undelivered(message.topic(), message.partition(), error.clone(), &self.trouble).into(),
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a sink says of a record beyond what the broker said.
 
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Trouble};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use seawall_core::{Class, Classify, Fault};
 
@@ -94,14 +94,14 @@ pub(super) fn refused(doing: String, source: ClientError) -> KafkaError {
 }
 
 /// The failure that a delivery report tells.
-pub(super) fn undelivered(topic: &str, partition: i32, source: ClientError) -> KafkaError {
+pub(super) fn undelivered(topic: &str, partition: i32, source: ClientError, trouble: &Trouble) -> KafkaError {
     match source.rdkafka_error_code() {
         // The client has waited `topic.metadata.propagation.max.ms` for a topic that is only being made.
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
             let gone = ClientError::MessageProduction(RDKafkaErrorCode::UnknownTopic);
             refused(format!("a record for topic {topic}"), gone)
         }
-        _ if partition < 0 => refused(format!("a record for topic {topic}"), source),
-        _ => refused(format!("a record for {topic}/{partition}"), source),
+        _ if partition < 0 => trouble.explain(format!("a record for topic {topic}"), source),
+        _ => trouble.explain(format!("a record for {topic}/{partition}"), source),
     }
 }

@@ -51,8 +51,8 @@ impl KafkaSink {
     ) -> Result<Self, KafkaError> {
         let producer = options
             .config(connection, more)?
-            .create_with_context(Deliveries)
-            .map_err(|source| KafkaError::Client { doing: "making a producer", source })?;
+            .create_with_context(Deliveries::default())
+            .map_err(|source| connection.unusable("making a producer", source))?;
         Ok(Self {
             producer,
             queue_wait: options.queue_wait,
@@ -157,7 +157,13 @@ impl KafkaSink {
             }
         }
         call.answered().await;
-        answers(records, &call)
+        let mut answers = answers(records, &call);
+        if let Some(fatal) = self.fatal() {
+            for (outgoing, answer) in records.iter().zip(&mut answers) {
+                told_by_all(outgoing, answer, &fatal);
+            }
+        }
+        answers
     }
 }
 
@@ -182,6 +188,22 @@ impl Drop for KafkaSink {
 impl std::fmt::Debug for KafkaSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSink").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+/// A client that failed for good throws its queue out, and says of each record only that. The reason is the
+/// client's own.
+fn told_by_all(outgoing: &Outgoing, answer: &mut Result<Receipt, Fault>, fatal: &ClientError) {
+    use RDKafkaErrorCode as Code;
+    let Err(fault) = answer else { return };
+    let purged = match fault.error().downcast_ref() {
+        Some(KafkaError::Refused { code, .. }) => {
+            matches!(code, Code::PurgeQueue | Code::PurgeInflight | Code::Fatal)
+        }
+        _ => false,
+    };
+    if purged {
+        *fault = refused(format!("a record for topic {}", outgoing.topic), fatal.clone()).into();
     }
 }
 

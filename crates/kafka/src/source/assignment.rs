@@ -166,11 +166,21 @@ impl KafkaSource {
         Event::Assigned { partition: tp, generation, position, end }
     }
 
-    fn seek(&self, tp: &TopicPartition, offset: Offset) -> Result<(), KafkaError> {
+    pub(super) fn seek(&self, tp: &TopicPartition, offset: Offset) -> Result<(), KafkaError> {
         let to = ClientOffset::Offset(offset as i64);
         self.consumer
             .seek(&tp.topic, tp.partition as i32, to, self.options.request_timeout)
             .map_err(|source| KafkaError::refused(format!("going to offset {offset} of {tp}"), source))
+    }
+
+    /// Starts a partition anew whose fetching the client has given up: there is nothing left to seek in.
+    fn start_again(&self, tp: &TopicPartition, offset: Offset) -> Result<(), KafkaError> {
+        let refused = |source| KafkaError::refused(format!("starting {tp} at offset {offset} again"), source);
+        let mut at = TopicPartitionList::with_capacity(1);
+        at.add_partition_offset(&tp.topic, tp.partition as i32, ClientOffset::Offset(offset as i64))
+            .map_err(refused)?;
+        self.consumer.incremental_unassign(&list([tp])).map_err(refused)?;
+        self.consumer.incremental_assign(&at).map_err(refused)
     }
 
     /// Where each of `partitions` starts: at the group's position, or as the options say.
@@ -257,16 +267,21 @@ impl KafkaSource {
 
     /// Some partition's next offset is not held by its broker: finds out which and goes on as `start_at` says.
     pub(super) fn back_into_range(&mut self, events: &mut Vec<Event>) -> Result<(), Fault> {
+        // Told once: what cannot be done now is done at the next poll.
+        self.astray = true;
         let places: Vec<usize> = (0..self.assigned.len()).filter(|at| !self.assigned[*at].revoked).collect();
-        for at in places {
+        let mut found = false;
+        for at in &places {
+            let at = *at;
             let tp = self.assigned[at].tp.clone();
             let next = self.assigned[at].next;
             let (low, high) = self.range(&tp)?;
             if (low..=high).contains(&next) {
                 continue;
             }
+            found = true;
             let position = self.out_of_range(&tp, next as i64, low, high);
-            self.seek(&tp, position.watermark)?;
+            self.start_again(&tp, position.watermark)?;
             if position.watermark > next {
                 // Retention has passed it: what lies between is gone, what runs below stays ours.
                 self.assigned[at].next = position.watermark;
@@ -282,6 +297,13 @@ impl KafkaSource {
                 events.push(Event::Assigned { partition: tp, generation, position, end: high });
             }
         }
+        if !found {
+            // In range again by now, and given up all the same: whichever it was, all go on where they are.
+            for at in places {
+                self.start_again(&self.assigned[at].tp, self.assigned[at].next)?;
+            }
+        }
+        self.astray = false;
         Ok(())
     }
 }

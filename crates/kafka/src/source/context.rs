@@ -3,6 +3,7 @@
 //! The callback runs inside the poll. Draining, committing or unassigning there would hold up or deadlock the
 //! loop that serves it.
 
+use crate::error::{Trouble, Troubled};
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
 use rdkafka::config::RDKafkaLogLevel;
@@ -28,6 +29,7 @@ pub(super) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     ends: Mutex<HashMap<TopicPartition, Offset>>,
     closing: AtomicBool,
+    trouble: Trouble,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,6 +89,13 @@ impl ClientContext for GroupContext {
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::warn!(%error, "{reason}");
+        self.trouble.note(&error, reason);
+    }
+}
+
+impl Troubled for GroupContext {
+    fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 }
 

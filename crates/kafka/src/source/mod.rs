@@ -25,13 +25,14 @@ mod bell;
 mod commit;
 mod context;
 mod convert;
+mod damage;
 mod options;
 mod reread;
 
 pub use options::{SourceOptions, StartAt};
 
 use crate::connection::Connection;
-use crate::error::{KafkaError, meaning};
+use crate::error::{KafkaError, Troubled, explained, meaning};
 use assignment::Assigned;
 use bell::Bell;
 use commit::Committer;
@@ -73,6 +74,8 @@ pub struct KafkaSource {
     /// Revoked; given back together once none of them is held.
     leaving: Vec<TopicPartition>,
     generation: Generation,
+    /// Some partition's next offset is not held, and was not put right yet.
+    astray: bool,
     /// What stopped the last poll after it had something to tell.
     fault: Option<Fault>,
 }
@@ -119,10 +122,10 @@ impl KafkaSource {
         if let Some(id) = &options.instance_id {
             owned.push(("group.instance.id", id));
         }
-        let config = connection.client_config(&owned)?;
+        let config = connection.reader_config(&owned)?;
         let mut consumer: GroupConsumer = config
             .create_with_context(GroupContext::default())
-            .map_err(|source| KafkaError::Client { doing: "joining a consumer group", source })?;
+            .map_err(|source| connection.unusable("joining a consumer group", source))?;
         let bell = Arc::new(Bell::default());
         let ring = Arc::clone(&bell);
         consumer.set_nonempty_callback(move || ring.ring());
@@ -147,6 +150,7 @@ impl KafkaSource {
             renewing: Vec::new(),
             leaving: Vec::new(),
             generation: Generation(0),
+            astray: false,
             fault: None,
         })
     }
@@ -163,6 +167,9 @@ impl KafkaSource {
 
     fn look(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
         self.heed_changes(events)?;
+        if self.astray {
+            self.back_into_range(events)?;
+        }
         self.gather(limit, events)?;
         self.heed_changes(events)
     }
@@ -235,6 +242,7 @@ impl KafkaSource {
             ClientError::MessageConsumption(
                 Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation,
             ) => self.back_into_range(events),
+            ClientError::MessageConsumption(Code::BadMessage) => Err(self.fetch_again()),
             ClientError::MessageConsumptionFatal(_) => {
                 let (code, said) =
                     self.consumer.client().fatal_error().unwrap_or((Code::Fatal, String::new()));
@@ -243,7 +251,7 @@ impl KafkaSource {
                 let code = if meaning(code).class == Class::Permanent { code } else { Code::Fatal };
                 Err(KafkaError::refused(doing, ClientError::MessageConsumptionFatal(code)).into())
             }
-            other => Err(KafkaError::refused(doing, other).into()),
+            other => Err(self.consumer.context().trouble().explain(doing, other).into()),
         }
     }
 
@@ -268,7 +276,7 @@ fn known(consumer: &GroupConsumer, topics: &[&str], timeout: Duration) -> Result
         let doing = || format!("looking for topic {topic}");
         let metadata = consumer
             .fetch_metadata(Some(topic), timeout)
-            .map_err(|source| KafkaError::refused(doing(), source))?;
+            .map_err(|source| explained(consumer, doing(), source))?;
         let error =
             metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from);
         if let Some(code) = error {

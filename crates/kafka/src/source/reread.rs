@@ -118,7 +118,7 @@ impl Rereader {
     fn stand_at(&mut self, tp: &TopicPartition, from: Offset) -> Result<(), KafkaError> {
         if self.consumer.is_none() {
             // The client assigns nothing without a group's name; it neither joins nor commits.
-            let config = self.connection.client_config(&[
+            let config = self.connection.reader_config(&[
                 ("group.id", &self.group),
                 ("enable.auto.commit", "false"),
                 ("enable.auto.offset.store", "false"),
@@ -127,7 +127,7 @@ impl Rereader {
             ])?;
             let consumer = config
                 .create()
-                .map_err(|source| KafkaError::Client { doing: "reading parked records again", source })?;
+                .map_err(|source| self.connection.unusable("reading parked records again", source))?;
             self.consumer = Some(consumer);
         }
         let Some(consumer) = &self.consumer else { return Err(KafkaError::Closed) };

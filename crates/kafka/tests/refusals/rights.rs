@@ -1,0 +1,196 @@
+//! Who one is, and what one may.
+
+use super::stage::{
+    PATIENCE, admin, create, fill, grant, kafka, open, plain, record, says, send, sink, source, until,
+    written,
+};
+use seawall_core::{Class, Event, Sink, Source};
+use seawall_kafka::admin::NewTopic;
+use seawall_kafka::{Connection, KafkaError};
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_bootstrap_is_named_and_waited_for() {
+    let nowhere = Connection::new(["127.0.0.1:1"]);
+    let error = admin(&nowhere).topics().await.unwrap_err();
+    says(&error, Class::Transient, &["listing topics", "bootstrap addresses"]);
+    let error = tokio::task::block_in_place(|| source(&nowhere, "g", "t")).unwrap_err();
+    says(&error, Class::Transient, &["looking for topic t", "bootstrap addresses"]);
+    let fault = send(&sink(&nowhere), "t", "v").await.unwrap_err();
+    says(&fault, Class::Transient, &["a record for t/0", "too late"]);
+    let error = admin(&Connection::new(["no-such-host.invalid:9092"])).topics().await.unwrap_err();
+    says(&error, Class::Transient, &["bootstrap addresses"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_end_it_with_the_brokers_words_and_without_the_password() {
+    const PASSWORD: &str = "never-to-be-seen";
+    let Some(kafka) = kafka("wrong_credentials_end_it") else { return };
+    create(kafka, "credentials").await;
+    let wrong = plain(kafka, "alice", PASSWORD);
+    let words = ["Authentication", "Invalid username or password", "check the user name, the password"];
+    let admin = admin(&wrong);
+    let listing = admin.topics().await.unwrap_err();
+    let making = admin.create_topic(&NewTopic::new("x", 1)).await.unwrap_err();
+    let groups = admin.groups().await.unwrap_err();
+    let committed =
+        admin.committed("g", &[seawall_core::TopicPartition::new("credentials", 0)]).await.unwrap_err();
+    let joining = tokio::task::block_in_place(|| source(&wrong, "g", "credentials")).unwrap_err();
+    for (error, doing) in [
+        (listing, "listing topics"),
+        (making, "creating topic x"),
+        (groups, "listing groups"),
+        (committed, "the committed offsets of group g"),
+        (joining, "looking for topic credentials"),
+    ] {
+        says(&error, Class::Permanent, &[doing]);
+        says(&error, Class::Permanent, &words);
+        assert!(!format!("{error} {error:?}").contains(PASSWORD));
+    }
+    let fault = send(&sink(&wrong), "credentials", "v").await.unwrap_err();
+    says(&fault, Class::Permanent, &["a record for credentials/0"]);
+    says(&fault, Class::Permanent, &words);
+    assert!(!format!("{wrong:?} {fault} {fault:?}").contains(PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_without_tls_carries_admin_sink_and_source() {
+    let Some(kafka) = kafka("plain_without_tls_carries_admin_sink_and_source") else { return };
+    create(kafka, "alices").await;
+    for operation in ["Read", "Write", "Describe"] {
+        grant(kafka, "alice", operation, &["--topic", "alices"]);
+    }
+    grant(kafka, "alice", "Read", &["--group", "alices"]);
+    let alice = plain(kafka, "alice", "alice-secret");
+    let seen = admin(&alice).topics().await.unwrap();
+    assert_eq!(seen.iter().map(|topic| &*topic.name).collect::<Vec<_>>(), ["alices"]);
+    written(&sink(&alice), "alices", "hers").await;
+    tokio::task::block_in_place(|| {
+        let mut source = source(&alice, "alices", "alices").unwrap();
+        until(&mut source, "her record arrives", |event| match event {
+            Event::Records { batch, .. } => &batch.records[0].record.value[..] == b"hers",
+            _ => false,
+        });
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_topic_is_named_and_nothing_waits_for_it() {
+    let Some(kafka) = kafka("a_missing_topic_is_named_and_nothing_waits_for_it") else { return };
+    let mut connection = open(kafka);
+    connection.properties.insert("topic.metadata.propagation.max.ms".to_owned(), "500".to_owned());
+    let fault = send(&sink(&connection), "no-such-topic", "v").await.unwrap_err();
+    says(&fault, Class::Permanent, &["no-such-topic", "create it"]);
+    let error = tokio::task::block_in_place(|| source(&open(kafka), "g", "no-such-topic")).unwrap_err();
+    says(&error, Class::Permanent, &["looking for topic no-such-topic", "create it"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_missing_acl_is_named_with_what_it_is_for() {
+    let Some(kafka) = kafka("each_missing_acl_is_named_with_what_it_is_for") else { return };
+    create(kafka, "guarded").await;
+    fill(kafka, "guarded", 3).await;
+    let bob = plain(kafka, "bob", "bob-secret");
+    let join = |group: &'static str| {
+        let bob = bob.clone();
+        tokio::task::block_in_place(move || source(&bob, group, "guarded"))
+    };
+    says(
+        &join("bobs").unwrap_err(),
+        Class::Permanent,
+        &["looking for topic guarded", "TopicAuthorizationFailed", "ACL it needs on the topic"],
+    );
+    let error = admin(&bob).create_topic(&NewTopic::new("bobs", 1)).await.unwrap_err();
+    says(
+        &error,
+        Class::Permanent,
+        &["creating topic bobs", "AuthorizationFailed", "grant this user the ACL"],
+    );
+
+    grant(kafka, "bob", "Read", &["--topic", "guarded"]);
+    // Who may write nowhere gets no number for an idempotent producer.
+    let fault = send(&sink(&bob), "guarded", "v").await.unwrap_err();
+    says(&fault, Class::Permanent, &["guarded", "ClusterAuthorizationFailed", "IdempotentWrite", "Write on"]);
+    grant(kafka, "bob", "Write", &["--topic", "elsewhere"]);
+    let fault = send(&sink(&bob), "guarded", "v").await.unwrap_err();
+    says(&fault, Class::Permanent, &["guarded", "TopicAuthorizationFailed", "Write"]);
+
+    tokio::task::block_in_place(|| {
+        let mut source = join("bobs").unwrap();
+        let since = Instant::now();
+        let fault = loop {
+            assert!(since.elapsed() < PATIENCE, "the missing ACL on the group is never told");
+            match source.poll(Duration::from_millis(100), super::stage::LIMIT) {
+                Err(fault) => break fault,
+                Ok(events) => assert!(events.is_empty(), "{events:?}"),
+            }
+        };
+        says(
+            &fault,
+            Class::Permanent,
+            &["group bobs", "GroupAuthorizationFailed", "ACL Read on the consumer group"],
+        );
+    });
+    grant(kafka, "bob", "Read", &["--group", "bobs"]);
+    tokio::task::block_in_place(|| {
+        let mut source = join("bobs").unwrap();
+        until(&mut source, "with all rights records arrive", |event| matches!(event, Event::Records { .. }));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_over_the_size_limit_fails_alone() {
+    let Some(kafka) = kafka("a_record_over_the_size_limit_fails_alone") else { return };
+    let mut small = NewTopic::new("small", 1);
+    small.configs.push(("max.message.bytes".to_owned(), "2000".to_owned()));
+    admin(&open(kafka)).ensure_topic(&small).await.unwrap();
+    let sink = sink(&open(kafka));
+    let large: String = (0..5_000).map(|_| fastrand::alphanumeric()).collect();
+    // The broker takes or refuses whole batches: alone in its batch it harms nobody.
+    let fault = send(&sink, "small", &large).await.unwrap_err();
+    says(&fault, Class::Permanent, &["small/0", "MessageSizeTooLarge", "max.message.bytes"]);
+    written(&sink, "small", "fits").await;
+    let huge = vec![b'x'; 2 << 20];
+    let answers = sink.send(vec![record("small", huge), record("small", "fits, too")]).await;
+    says(answers[0].as_ref().unwrap_err(), Class::Permanent, &["small", "make the record smaller"]);
+    assert!(answers[1].is_ok(), "{answers:?}");
+}
+
+#[test]
+fn settings_that_this_build_cannot_do_are_refused_by_name_and_secrets_stay_hidden() {
+    let with = |settings: &[(&str, &str)]| {
+        let mut connection = Connection::new(["127.0.0.1:1"]);
+        for (name, value) in settings {
+            connection.secrets.insert((*name).to_owned(), (*value).to_owned().into());
+        }
+        seawall_kafka::Admin::open(&connection, Duration::from_secs(1)).err()
+    };
+    let login = [("sasl.username", "u"), ("sasl.password", "p")];
+    let plain = [("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "PLAIN")];
+    assert!(with(&[plain, login].concat()).is_none());
+    let tls = cfg!(any(feature = "tls", feature = "tls-vendored"));
+    for settings in [
+        &[("security.protocol", "SSL")][..],
+        &[("security.protocol", "sasl_ssl"), ("sasl.mechanism", "PLAIN")],
+        &[("security.protocol", "sasl_plaintext"), ("sasl.mechanisms", "SCRAM-SHA-512")],
+    ] {
+        let error = with(&[settings, &login].concat());
+        assert_eq!(error.is_none(), tls, "{settings:?}: {error:?}");
+        if let Some(error) = error {
+            assert!(matches!(error, KafkaError::WithoutTls { .. }), "{error:?}");
+            says(&error, Class::Permanent, &["--features tls", "which needs TLS"]);
+        }
+    }
+    for settings in [
+        &[("security.protocol", "sasl_plaintext")][..],
+        &[("sasl.mechanism", "GSSAPI")],
+        &[("sasl.mechanism", "OAUTHBEARER")],
+    ] {
+        says(&with(settings).unwrap(), Class::Permanent, &["PLAIN, SCRAM-SHA-256"]);
+    }
+    // A line out of a Java client's file: its value holds a password, and the client does not know its name.
+    let jaas = [("sasl.jaas.config", "PlainLoginModule required password=\"never-to-be-seen\";")];
+    let error = with(&jaas).unwrap();
+    says(&error, Class::Permanent, &["sasl.jaas.config", "not shown"]);
+    assert!(!format!("{error} {error:?}").contains("never-to-be-seen"));
+}
