@@ -6,7 +6,7 @@ mod stage;
 use bytes::Bytes;
 use seawall_consumer::dead_letter::{Provenance, headers};
 use seawall_consumer::track::codec;
-use seawall_consumer::{Ordering, State, Stop};
+use seawall_consumer::{Consumer, Driver, NoStore, Ordering, State, Stop};
 use seawall_core::handler::HandlerFn;
 use seawall_core::{Class, Delivery, Fault, Offset, Outcome, Position, Record};
 use seawall_idempotency::{ClaimRequest, MemoryConfig, MemoryStore, OwnerId, Store};
@@ -177,8 +177,7 @@ async fn test_18_commits_stay_within_4096_bytes_with_a_random_half_done() {
         let mut options = options();
         (options.timeout, options.queue.records) = (None, 100_000);
         options.commit.beyond_bytes_max = bytes_max;
-        let stage =
-            Stage::start_with(options, &broker, handler, None::<Arc<seawall_consumer::NoStore>>, 20_000, 1);
+        let stage = Stage::start_with(options, &broker, handler, None::<Arc<NoStore>>, 20_000, 1);
         broker.assign(&orders());
         let done = (0..30_000).filter(|offset| half(*offset)).count() as u64;
         stage.until("half done", |snapshot| snapshot.totals.acked + snapshot.totals.skipped >= done).await;
@@ -663,7 +662,7 @@ async fn a_drain_lets_what_runs_finish_and_leaves_what_waits() {
         ms(500).await;
         Outcome::Ack
     });
-    let stage = Stage::start_with(options(), &broker, handler, None::<Arc<seawall_consumer::NoStore>>, 10, 1);
+    let stage = Stage::start_with(options(), &broker, handler, None::<Arc<NoStore>>, 10, 1);
     broker.assign(&orders());
     stage.until("running", |snapshot| snapshot.handlers == 10).await;
     let (one, two) = tokio::join!(
@@ -676,6 +675,28 @@ async fn a_drain_lets_what_runs_finish_and_leaves_what_waits() {
     assert_eq!((left.cancelled, left.queued), (0, 40));
     assert_eq!(stage.running.snapshot().totals.acked, 10);
     assert_eq!(broker.state().released.len(), 1);
+}
+
+/// A process that ends as soon as it has drained must have left its group by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_is_dropped_before_the_drain_is_told() {
+    let broker = Broker::default();
+    broker.state().leaving_takes = Duration::from_millis(200);
+    let clock = TokioClock::shared();
+    let running = Consumer::start(
+        options(),
+        broker.source(),
+        HandlerFn(|_: Delivery| async { Outcome::Ack }),
+        None::<Arc<NoStore>>,
+        stage::guard_of(10, &clock),
+        stage::Letters::default(),
+        clock,
+        7,
+        Driver::Thread,
+    )
+    .unwrap();
+    running.drain(Duration::from_secs(5)).await;
+    assert!(broker.state().left);
 }
 
 /// The only member of a group is offered again what it gives back: doing so during a drain goes in a circle.

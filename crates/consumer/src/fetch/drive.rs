@@ -32,7 +32,7 @@ pub(crate) fn on_thread<S: Source>(mut fetcher: Fetcher<S>, finish: impl FnOnce(
         }
     };
     let stop = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| died(&mut fetcher));
-    finish(stop);
+    over(fetcher, stop, finish);
 }
 
 /// Runs the loop as a task until it is over: between two steps it waits for the bell, or until something is
@@ -48,6 +48,13 @@ pub(crate) async fn as_task<S: Source>(mut fetcher: Fetcher<S>, finish: impl FnO
             Err(_) => break died(&mut fetcher),
         }
     };
+    over(fetcher, stop, finish);
+}
+
+/// The source goes first: whoever is told of the end may end the process at once, and a member that has not
+/// left its group by then keeps the others waiting for its session to run out.
+fn over<S: Source>(fetcher: Fetcher<S>, stop: Stop, finish: impl FnOnce(Stop)) {
+    drop(fetcher);
     finish(stop);
 }
 

@@ -29,6 +29,9 @@ pub struct State {
     pub ever_paused: BTreeSet<TopicPartition>,
     pub polls: u64,
     pub rereads: u64,
+    /// How long leaving takes a member that is dropped, and whether it has left.
+    pub leaving_takes: Duration,
+    pub left: bool,
     woken: bool,
 }
 
@@ -95,6 +98,14 @@ impl Broker {
 }
 
 pub struct Scripted(Broker);
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        let takes = self.0.state().leaving_takes;
+        std::thread::sleep(takes);
+        self.0.state().left = true;
+    }
+}
 
 impl Scripted {
     fn read(topic: &Topic, from: Offset, to: Offset, limit: Limit) -> Batch {
