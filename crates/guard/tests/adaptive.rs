@@ -17,11 +17,17 @@ fn options() -> AdaptiveOptions {
 
 /// Runs a saturated client for `calls` calls; the answer is the limit averaged over the last quarter.
 fn saturate(adaptive: &mut Adaptive, knee: u32, calls: u32, now: &mut u64) -> f64 {
-    saturate_refused(adaptive, knee, calls, now, 0.0)
+    saturate_refused(adaptive, knee, calls, now, |_, _| false)
 }
 
-/// The same, of a service that refuses a share of the calls by chance, whatever its load.
-fn saturate_refused(adaptive: &mut Adaptive, knee: u32, calls: u32, now: &mut u64, refused: f64) -> f64 {
+/// The same, of a service that refuses what `refuses` says, given what is in flight.
+fn saturate_refused(
+    adaptive: &mut Adaptive,
+    knee: u32,
+    calls: u32,
+    now: &mut u64,
+    refuses: impl Fn(&mut fastrand::Rng, u32) -> bool,
+) -> f64 {
     let mut rng = fastrand::Rng::with_seed(11);
     let mut out: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
     let (mut sum, mut counted) = (0.0, 0.0);
@@ -34,7 +40,8 @@ fn saturate_refused(adaptive: &mut Adaptive, knee: u32, calls: u32, now: &mut u6
         if let Some(Reverse((end, rtt))) = out.pop() {
             *now = (*now).max(end);
             let in_flight = out.len() as u32 + 1;
-            adaptive.on_sample(Nanos(*now), Duration::from_nanos(rtt), in_flight, rng.f64() < refused);
+            let refused = refuses(&mut rng, in_flight);
+            adaptive.on_sample(Nanos(*now), Duration::from_nanos(rtt), in_flight, refused);
         }
         if call > calls / 4 * 3 {
             sum += f64::from(adaptive.limit());
@@ -55,16 +62,41 @@ fn converges_near_the_knee_from_below_and_follows_it_down_and_up() {
     }
 }
 
+/// A few refusals by chance are no sign of load: with every one of them believed in full, the limit sank to its
+/// minimum from 5 % on, and to half at 3 %.
 #[test]
-fn sees() {
+fn bears_refusals_that_have_nothing_to_do_with_the_load() {
     for knee in [40, 100, 500] {
-        for refused in [0.0, 0.003, 0.01, 0.03, 0.05, 0.1, 0.2, 0.5] {
+        let calm = saturate(&mut Adaptive::new(options(), 500).unwrap(), knee, 200_000, &mut 0);
+        for refused in [0.01, 0.03, 0.05] {
             let mut adaptive = Adaptive::new(options(), 500).unwrap();
-            let mut now = 0;
-            let limit = saturate_refused(&mut adaptive, knee, 200_000, &mut now, refused);
-            println!("knee {knee} refused {refused}: {limit}");
+            let limit = saturate_refused(&mut adaptive, knee, 200_000, &mut 0, |rng, _| rng.f64() < refused);
+            assert!(limit > calm * 0.6, "knee {knee}, {refused} refused: {limit} of {calm}");
         }
     }
+}
+
+#[test]
+fn a_service_that_refuses_what_it_cannot_take_sets_the_limit() {
+    for room in [20, 60, 200] {
+        let mut adaptive = Adaptive::new(options(), 500).unwrap();
+        // As fast as ever, and refusing the share that is too much.
+        let limit = saturate_refused(&mut adaptive, 1_000, 200_000, &mut 0, |rng, in_flight| {
+            rng.f64() * f64::from(in_flight) > f64::from(room)
+        });
+        let ratio = limit / f64::from(room);
+        assert!((0.7..1.4).contains(&ratio), "room {room}: limit {limit}");
+    }
+}
+
+#[test]
+fn sinks_to_its_minimum_when_everything_is_refused() {
+    let mut adaptive = Adaptive::new(options(), 500).unwrap();
+    let mut now = 0;
+    saturate(&mut adaptive, 400, 100_000, &mut now);
+    assert!(adaptive.limit() > 100);
+    saturate_refused(&mut adaptive, 400, 20_000, &mut now, |_, _| true);
+    assert_eq!(adaptive.limit(), 2);
 }
 
 #[test]
@@ -77,7 +109,7 @@ fn does_not_grow_while_nobody_reaches_it() {
 }
 
 #[test]
-fn believes_an_overload_answer_once_a_round_trip() {
+fn believes_overload_answers_once_a_round_trip() {
     let mut adaptive = Adaptive::new(AdaptiveOptions { initial: 100, ..options() }, 500).unwrap();
     let rtt = Duration::from_nanos(BASE_NS);
     for _ in 0..50 {

@@ -9,13 +9,24 @@
 //!
 //! Two things are done otherwise than there. A baseline averaged over the long run drifts up under sustained
 //! overload and takes the limit along; here it only falls, and every `probe_every` windows the limit is
-//! halved for one window to measure it anew (Envoy's gradient controller does likewise). And an answer that
-//! says "overloaded" is believed at once: the limit is cut by `decrease`, at most once per round trip, as in
-//! Vector's adaptive request concurrency.
+//! halved for one window to measure it anew (Envoy's gradient controller does likewise). And answers that say
+//! "overloaded" are believed in proportion, as DCTCP believes its marks (Alizadeh et al., SIGCOMM 2010, section
+//! 3.1): α, an average over round trips of the share of such answers, cuts the limit by `α × (1 - decrease)` once
+//! per round trip that had any, and takes away the head-room as it comes near [`BORNE`]. A cut of the same size for
+//! every round trip with an answer of that kind, as in TCP and in Vector's adaptive request concurrency, sinks to
+//! the minimum under a few per cent of refusals that have nothing to do with the load: the more is in flight, the
+//! surer is one of them.
 
 use crate::guard::GuardError;
 use seawall_core::Nanos;
 use std::time::Duration;
+
+/// From this share of overload answers on the limit no longer grows; below it they are borne as chance.
+pub const BORNE: f64 = 0.1;
+
+/// The weight of the last round trip in α. DCTCP takes 1/16 against packet marks in thousands; here a round trip has
+/// tens of answers, and a service that refuses everything must be believed within a few.
+const ROUND_WEIGHT: f64 = 0.25;
 
 /// The bounds and the temper of an adaptive limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +41,8 @@ pub struct AdaptiveOptions {
     pub tolerance: f64,
     /// How fast it moves towards its goal each window: above 0, at most 1.
     pub smoothing: f64,
-    /// The factor of a cut on an overload answer: 0.1 to 0.99.
+    /// The factor of a cut when every answer of a round trip says "overloaded", and less of a cut when fewer do: 0.1
+    /// to 0.99.
     pub decrease: f64,
     /// Samples in a window, 1 to 10,000.
     pub window_samples: u32,
@@ -92,6 +104,14 @@ struct Window {
     in_flight_max: u32,
 }
 
+/// Answers of one round trip.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    answers: u32,
+    overloaded: u32,
+    ends: Nanos,
+}
+
 /// Measuring the baseline at half the limit. What was in flight before still carries the old queue.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
@@ -107,7 +127,9 @@ pub struct Adaptive {
     window: Window,
     windows: u32,
     probe: Option<Probe>,
-    no_cut_before: Nanos,
+    round: Round,
+    /// The share of overload answers, averaged over round trips. Starts at 1: the first ones are believed.
+    overload: f64,
 }
 
 impl Adaptive {
@@ -124,7 +146,8 @@ impl Adaptive {
             window: Window::default(),
             windows: 0,
             probe: None,
-            no_cut_before: Nanos(0),
+            round: Round::default(),
+            overload: 1.0,
         })
     }
 
@@ -147,8 +170,12 @@ impl Adaptive {
     /// A call has ended at `now` after `rtt`, with `in_flight` calls out (itself included), and its answer did
     /// or did not say that the service is overloaded. The limit in force follows from [`Adaptive::limit`].
     pub fn on_sample(&mut self, now: Nanos, rtt: Duration, in_flight: u32, overloaded: bool) {
+        self.round.answers += 1;
+        self.round.overloaded += u32::from(overloaded);
+        if now >= self.round.ends {
+            self.end_round(now, rtt);
+        }
         if overloaded {
-            self.cut(now, rtt);
             return;
         }
         if let Some(probe) = &mut self.probe
@@ -176,14 +203,16 @@ impl Adaptive {
         Ok(())
     }
 
-    fn cut(&mut self, now: Nanos, rtt: Duration) {
-        if now < self.no_cut_before {
-            return;
-        }
+    fn end_round(&mut self, now: Nanos, rtt: Duration) {
         // The answers to what is in flight already will say the same; they are no new news.
         let round_trip = self.baseline_ns.map_or(rtt, |ns| Duration::from_nanos(ns as u64).max(rtt));
-        self.no_cut_before = now.plus(round_trip);
-        self.move_to(self.limit * self.options.decrease);
+        let ended =
+            std::mem::replace(&mut self.round, Round { ends: now.plus(round_trip), ..Round::default() });
+        let share = f64::from(ended.overloaded) / f64::from(ended.answers.max(1));
+        self.overload += ROUND_WEIGHT * (share - self.overload);
+        if ended.overloaded > 0 {
+            self.move_to(self.limit * (1.0 - self.overload * (1.0 - self.options.decrease)));
+        }
     }
 
     fn end_window(&mut self, in_flight: u32) {
@@ -196,7 +225,8 @@ impl Adaptive {
         let baseline = self.baseline_ns.map_or(latency, |known| known.min(latency));
         self.baseline_ns = Some(baseline);
         let gradient = (self.options.tolerance * baseline / latency).clamp(0.5, 1.0);
-        let goal = self.limit * gradient + self.limit.sqrt();
+        let head_room = self.limit.sqrt() * (1.0 - self.overload / BORNE).max(0.0);
+        let goal = self.limit * gradient + head_room;
         // A limit nobody reaches must not grow: it would protect nothing when the load comes.
         if goal <= self.limit || window.in_flight_max >= self.limit() / 2 {
             self.move_to(self.limit + self.options.smoothing * (goal - self.limit));
