@@ -34,15 +34,15 @@
 //!
 //! See [`spill`] for what lies there. Opening judges everything by reading before it writes: a spill of another
 //! owner or version, a damaged manifest or segment is a named [`OpenError`] and leaves every byte as it is. What the
-//! disk can do, and what then happens:
+//! disk can do, and what then happens (each row is the test `disk_trouble` of that name):
 //!
 //! | trouble | what holds |
 //! | --- | --- |
-//! | no space (`ENOSPC`), or the spill's own budget used up | nothing of the batch gets a receipt; records wait in memory, sends wait up to `max_block` and are refused with [`SendError::Full`], which names the cause; it goes on by itself when there is room |
-//! | `EIO` on a write or an fsync | the segment is never written again; what had no receipt is written to a new one; only if that fails, too, it waits in memory as above |
-//! | remounted read-only | as no space; what is on disk is still replayed |
-//! | directory removed | as no space; records that were on disk are gone, as for any program whose files are deleted; those still open are replayed |
-//! | segment corrupted | at start [`OpenError::Wal`] names segment and byte, and `seawall wal repair` says what can be done; while running the replay stops before it, and says so in [`Snapshot::spill_trouble`] |
+//! | `no_space` (`ENOSPC`), or the spill's own budget used up | nothing of the batch gets a receipt; records wait in memory, sends wait up to `max_block` and are refused with [`SendError::Full`], which names the cause; it goes on by itself when there is room |
+//! | `eio_on_write`, `eio_on_fsync` | the segment is never written again; what had no receipt is written to a new one; only if that fails, too, it waits in memory as above |
+//! | `remounted_read_only` | as no space; what is on disk is still replayed |
+//! | `directory_removed` | as no space, once a new segment is needed; what is in files still open is replayed; what was in others is gone, as for any program whose files are deleted |
+//! | `segment_corrupted` | at start [`OpenError::Wal`] names segment and byte, and `seawall wal repair` says what can be done; while running the replay stops before it, and says so in [`Snapshot::spill_trouble`] |
 //!
 //! ```
 //! use seawall_core::{Durability, Outgoing, Record};

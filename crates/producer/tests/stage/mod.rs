@@ -135,7 +135,8 @@ impl Shelf {
     /// by a call whose beginning is repeated after a crash.)
     pub fn judge_among(&self, had_receipt: impl Fn(&str, u64) -> bool) -> Result<(), String> {
         let mut ids: BTreeMap<(String, u64), String> = BTreeMap::new();
-        let (mut first, mut last): (BTreeMap<&str, Vec<u64>>, BTreeMap<&str, Vec<u64>>) = Default::default();
+        let mut first: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut last: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let taken = self.taken();
         let refused: BTreeSet<_> = self.inner.lock().unwrap().refused.iter().cloned().collect();
         for (key, n, id) in &taken {

@@ -1,0 +1,241 @@
+//! What the disk can do to a spill, one test for each row of the table in the crate's docs; on real files with the spill's own thread,
+//! except where only a simulated disk fails on demand.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[macro_use]
+#[path = "../../wal/tests/harness/mount.rs"]
+mod mount;
+mod stage;
+
+use mount::Mount;
+use seawall_core::{Clock, SystemClock};
+use seawall_producer::{
+    Driver, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot, SpillOptions, State,
+    Synced, Target,
+};
+use seawall_wal::disk::{Fault, Faults, SimDisk};
+use seawall_wal::{Disk, RealDisk, WalError};
+use stage::{Mood, Shelf, outgoing};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn options(dir: &Path) -> ProducerOptions {
+    let spill = SpillOptions { disk_bytes_max: 8 << 20, ..SpillOptions::new(dir, "tests") };
+    ProducerOptions {
+        spill: Some(spill),
+        record_bytes_max: 600_000,
+        batch_bytes: 600_000,
+        timeout: Duration::from_secs(3),
+        max_block: Duration::from_secs(1),
+        ..ProducerOptions::default()
+    }
+}
+
+fn open<D: Disk>(disk: &D, options: ProducerOptions, shelf: &Shelf) -> Result<Producer, OpenError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    Producer::open_on(disk.clone(), clock, options, vec![Target::new("kafka", shelf.clone())])
+}
+
+fn big(n: u64) -> seawall_core::Outgoing {
+    let mut outgoing = outgoing("a", n);
+    outgoing.record.value = format!("a:{n}:{}", "x".repeat(400_000)).into();
+    outgoing
+}
+
+async fn until(producer: &Producer, what: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    for _ in 0..6_000 {
+        let snapshot = producer.snapshot();
+        if what(&snapshot) {
+            return snapshot;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {:#?}", producer.snapshot());
+}
+
+/// Spills records from `n` on until one is not taken: what it was told, and how many were.
+async fn fill(producer: &Producer, mut n: u64) -> (u64, SendError) {
+    loop {
+        match producer.send::<Synced>(big(n)).await {
+            Ok(receipt) => assert!(matches!(receipt.place, Safe::Spilled { .. })),
+            Err(error) => return (n, error),
+        }
+        n += 1;
+    }
+}
+
+async fn delivered(producer: &Producer, shelf: &Shelf, numbers: std::ops::Range<u64>) {
+    shelf.set(Mood::Up);
+    until(producer, |s| s.backlog_records == 0 && s.state == State::Direct).await;
+    for n in numbers {
+        assert!(shelf.count("a", n) > 0, "{n} had a receipt: {}", shelf.of("a"));
+    }
+    shelf.judge().unwrap();
+}
+
+/// Every file below `dir` with its bytes, but for locks.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else if path.file_name().is_some_and(|name| name != "lock") {
+            all.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_space() {
+    let mount = or_skip!("no_space", Mount::tmpfs(6 * 1024));
+    let shelf = Shelf::new();
+    let producer = open(&RealDisk, options(&mount.at.join("spill")), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    std::fs::write(mount.at.join("other"), vec![1; 3 << 20]).unwrap();
+    let (taken, error) = fill(&producer, 0).await;
+    assert!(taken > 0 && error.to_string().contains("no space left"), "{taken}: {error}");
+    assert!(producer.snapshot().spill_trouble.unwrap().contains("no space left"));
+    std::fs::remove_file(mount.at.join("other")).unwrap();
+    assert!(producer.send::<Synced>(big(taken)).await.is_ok(), "it goes on by itself");
+    delivered(&producer, &shelf, 0..taken).await;
+    producer.close(Duration::from_secs(5)).await;
+}
+
+async fn failing(fault: Fault) {
+    let (disk, shelf) = (SimDisk::new(3), Shelf::new());
+    let producer =
+        open(&disk, ProducerOptions { driver: Driver::Inline, ..options(Path::new("/spill")) }, &shelf);
+    let producer = producer.unwrap();
+    shelf.set(Mood::Down);
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+    disk.arm(fault);
+    let receipt = producer.send::<Synced>(outgoing("a", 1)).await.unwrap();
+    assert!(matches!(receipt.place, Safe::Spilled { .. }), "rewritten to a new segment");
+    disk.set_faults(Faults { write_eio: 10_000, sync_eio: 10_000, ..Faults::default() });
+    let error = producer.send::<Synced>(outgoing("a", 2)).await.unwrap_err();
+    assert!(error.to_string().contains("rewritten") || error.to_string().contains("os error 5"), "{error}");
+    disk.set_faults(Faults::default());
+    producer.send::<Synced>(outgoing("a", 3)).await.unwrap();
+    assert_eq!(disk.counts().touched_after_failure, 0, "the failed segment is never written again");
+    delivered(&producer, &shelf, 0..2).await;
+    assert!(shelf.count("a", 3) > 0);
+}
+
+#[tokio::test]
+async fn eio_on_write() {
+    failing(Fault::WriteEio).await;
+}
+
+#[tokio::test]
+async fn eio_on_fsync() {
+    failing(Fault::SyncEio).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remounted_read_only() {
+    let mount = or_skip!("remounted_read_only", Mount::ext4(64));
+    let shelf = Shelf::new();
+    let producer = open(&RealDisk, options(&mount.at.join("spill")), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    for n in 0..3 {
+        producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+    }
+    if let Err(reason) = mount.break_file_system() {
+        println!("SKIP remounted_read_only: unsupported: {reason}");
+        return;
+    }
+    let error = producer.send::<Synced>(outgoing("a", 3)).await.unwrap_err();
+    assert!(matches!(error, SendError::TimedOut { cause: Some(_), .. }), "{error}");
+    assert!(producer.snapshot().spill_trouble.is_some());
+    // The sink is back: what is on disk is delivered all the same, and new records go by it no more.
+    shelf.set(Mood::Up);
+    until(&producer, |s| s.backlog_records == 0).await;
+    producer.send::<Replicated>(outgoing("a", 4)).await.unwrap();
+    assert!((0..3).all(|n| shelf.count("a", n) > 0));
+    shelf.judge().unwrap();
+    producer.close(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directory_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spill, shelf) = (dir.path().join("spill"), Shelf::new());
+    let producer = open(&RealDisk, options(&spill), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    for n in 0..3 {
+        producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+    }
+    std::fs::remove_dir_all(&spill).unwrap();
+    // The segment's file is open still; the next one cannot be made.
+    let (taken, error) = fill(&producer, 3).await;
+    assert!(error.to_string().contains("last:"), "{taken}: {error}");
+    assert!(producer.snapshot().spill_trouble.is_some());
+    delivered(&producer, &shelf, 0..3).await;
+    producer.close(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segment_corrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spill, shelf) = (dir.path().join("spill"), Shelf::new());
+    let producer = open(&RealDisk, options(&spill), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    for n in 0..4 {
+        producer.send::<Synced>(big(n)).await.unwrap();
+    }
+    producer.close(Duration::from_millis(1)).await;
+    let segment = files(&spill).into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "wal"));
+    let (segment, mut bytes) = segment.min().unwrap();
+    bytes[200_000] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let before = files(&spill);
+    let error = open(&RealDisk, options(&spill), &shelf).unwrap_err();
+    let OpenError::Wal(WalError::Damaged { segment: named, .. }) = &error else { panic!("{error:?}") };
+    assert_eq!(named, &segment);
+    assert!(files(&spill) == before, "a failing start changes nothing");
+    bytes[200_000] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let producer = open(&RealDisk, options(&spill), &shelf).unwrap();
+    delivered(&producer, &shelf, 0..4).await;
+    producer.close(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_start_touches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spill, shelf) = (dir.path().join("spill"), Shelf::new());
+    let producer = open(&RealDisk, options(&spill), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+    let second = open(&RealDisk, options(&spill), &shelf).unwrap_err();
+    assert!(matches!(second, OpenError::Locked { .. }), "{second}");
+    producer.close(Duration::from_millis(1)).await;
+    let before = files(&spill);
+    let mut other = options(&spill);
+    other.spill.as_mut().unwrap().owner = "others".into();
+    let error = open(&RealDisk, other, &shelf).unwrap_err();
+    assert!(matches!(error, OpenError::Owner { .. }), "{error}");
+    assert!(files(&spill) == before);
+    let manifest = spill.join("manifest.json");
+    let sound = std::fs::read(&manifest).unwrap();
+    for (text, named) in [
+        (r#"{"format":"seawall-spill","version":9,"owner":"tests"}"#, "version 9"),
+        (r#"{"format":"seawall-spill","ver"#, "EOF"),
+        (r#"{"format":"else","version":1,"owner":"tests"}"#, "\"else\""),
+    ] {
+        std::fs::write(&manifest, text).unwrap();
+        let before = files(&spill);
+        let error = open(&RealDisk, options(&spill), &shelf).unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(files(&spill) == before);
+    }
+    std::fs::write(&manifest, sound).unwrap();
+    let producer = open(&RealDisk, options(&spill), &shelf).unwrap();
+    delivered(&producer, &shelf, 0..1).await;
+    producer.close(Duration::from_secs(5)).await;
+}
