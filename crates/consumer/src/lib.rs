@@ -22,6 +22,8 @@
 //! - **Conservation.** Per partition: fetched = acknowledged + dead-lettered + parked + in flight
 //!   ([`stats::Ledger`]).
 //! - **An ended assignment is void.** Completions of an older generation are counted and dropped.
+//! - **What stands still has a name.** A watchdog tells which runtime, worker, handler, partition and record
+//!   ([`Stall`]), and decides nothing.
 //!
 //! Stages hand over batches, never single records: the cost of a channel, a lock or a clock reading is paid
 //! once for many.
@@ -32,18 +34,22 @@ pub mod stats;
 pub mod track;
 
 mod absent;
+mod blocking;
 mod fetch;
 mod partition;
 pub mod retry;
 mod running;
 mod shared;
+mod watch;
 mod worker;
 
 pub use absent::{NoSink, NoStore};
+pub use blocking::BlockingHandler;
 pub use options::{
     CommitOptions, ConsumerOptions, Driver, FetchOptions, Limits, OptionsError, Ordering, QueueOptions,
     RetryOptions,
 };
 pub use running::{Consumer, DrainReport, Left, NotAssigned, Running, Stop};
 pub use stats::{Ledger, Percentiles, Snapshot, State, Totals};
+pub use watch::{Stall, StallKind};
 pub use worker::{Panicked, TimedOut};

@@ -9,7 +9,8 @@
 
 use crate::stats::{Ledger, PartitionSnapshot};
 use crate::track::{OffsetSet, Tracker};
-use seawall_core::{Batch, Fetched, Generation, Offset, TopicPartition};
+use seawall_core::{Batch, Fetched, Generation, Nanos, Offset, TopicPartition};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Records and their bytes.
@@ -99,6 +100,11 @@ pub(crate) struct Book {
     pub(crate) committed: Offset,
     /// Something was settled since the last commit was taken.
     pub(crate) dirty: bool,
+    /// Records settled and not known to be committed, and how many of them the commit taken last covers.
+    pub(crate) uncommitted: u64,
+    pub(crate) committing: u64,
+    /// Since when the lowest unsettled offset is that.
+    head_since: Nanos,
     pub(crate) queue: Load,
     pub(crate) parked: Load,
     pub(crate) unread: i64,
@@ -135,6 +141,8 @@ pub(crate) struct Partition {
     pub(crate) generation: Generation,
     /// Unique among all assignments of this consumer.
     pub(crate) slot: u32,
+    /// Nothing of it is to be started any more: known here before a busy worker hears of it.
+    leaving: AtomicBool,
     book: Mutex<Book>,
 }
 
@@ -154,6 +162,9 @@ impl Partition {
             end,
             committed: watermark,
             dirty: false,
+            uncommitted: 0,
+            committing: 0,
+            head_since: Nanos(0),
             queue: Load::default(),
             parked: Load::default(),
             unread: 0,
@@ -168,7 +179,16 @@ impl Partition {
             revoking: false,
             closed: false,
         };
-        Self { id, generation, slot, book: Mutex::new(book) }
+        Self { id, generation, slot, leaving: AtomicBool::new(false), book: Mutex::new(book) }
+    }
+
+    /// It is given up or lost.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
     }
 
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
@@ -178,8 +198,11 @@ impl Partition {
 
     /// Enters a fetched batch: its records that are to be handled are kept and counted as in flight. Returns
     /// how many were skipped because they are settled.
-    pub(crate) fn admit(&self, batch: &mut Batch, end: Offset) -> u64 {
+    pub(crate) fn admit(&self, batch: &mut Batch, end: Offset, now: Nanos) -> u64 {
         let mut book = self.book();
+        if book.head().is_none() {
+            book.head_since = now;
+        }
         let admitted = book.tracker.admit(&mut batch.records, batch.next);
         book.end = book.end.max(end).max(batch.next);
         book.ledger.fetched += admitted.fresh;
@@ -192,7 +215,7 @@ impl Partition {
     }
 
     /// Enters what `worker` did, and empties `delta`.
-    pub(crate) fn enter(&self, worker: usize, delta: &mut Delta) -> Entered {
+    pub(crate) fn enter(&self, worker: usize, delta: &mut Delta, now: Nanos) -> Entered {
         let mut book = self.book();
         let mut entered = Entered::default();
         if book.closed {
@@ -201,8 +224,12 @@ impl Partition {
             *delta = Delta::default();
             return entered;
         }
+        let head = book.tracker.watermark();
         for (offset, how) in delta.settled.drain(..) {
             book.settle(offset, how, &mut entered);
+        }
+        if book.tracker.watermark() != head {
+            book.head_since = now;
         }
         book.move_between(delta);
         if let Some(want) = delta.want.take() {
@@ -212,6 +239,12 @@ impl Partition {
         book.revoke_heard += usize::from(std::mem::take(&mut delta.revoke_heard));
         entered.wake |= book.alarm_rings();
         entered
+    }
+
+    /// The lowest unsettled offset, and since when it is that; nothing where nothing is unsettled.
+    pub(crate) fn head(&self) -> Option<(Offset, Nanos)> {
+        let book = self.book();
+        book.head().map(|offset| (offset, book.head_since))
     }
 
     pub(crate) fn snapshot(&self) -> PartitionSnapshot {
@@ -239,6 +272,11 @@ impl Partition {
 }
 
 impl Book {
+    fn head(&self) -> Option<Offset> {
+        let watermark = self.tracker.watermark();
+        (watermark < self.tracker.next()).then_some(watermark)
+    }
+
     fn settle(&mut self, offset: Offset, how: Settled, entered: &mut Entered) {
         let fresh = self.tracker.complete(offset);
         let (left, ended) = match how {
@@ -250,6 +288,7 @@ impl Book {
         // What the tracker did not know is not counted as settled, so that it shows as an imbalance.
         *ended += u64::from(fresh);
         self.dirty |= fresh;
+        self.uncommitted += u64::from(fresh);
         match how {
             Settled::Acked => entered.acked += u64::from(fresh),
             Settled::DeadLettered => entered.dead_lettered += u64::from(fresh),

@@ -5,6 +5,7 @@ use crate::fetch::{Fetcher, Request, drive};
 use crate::options::{ConsumerOptions, Driver, Limits, OptionsError};
 use crate::shared::{Shared, lock};
 use crate::stats::{Snapshot, State};
+use crate::watch as watchdog;
 use crate::worker::{self, Claims, Parts, panics, scatter};
 use seawall_core::{
     Class, Classify, Clock, Fault, Generation, Handler, Offset, Sink, Source, TopicPartition,
@@ -91,6 +92,9 @@ impl Consumer {
             tasks.push(tokio::spawn(worker::work(parts, Arc::clone(&handler))));
         }
         watch_workers(tasks, requests.clone(), Arc::clone(&shared), stop_keeper);
+        if driver == Driver::Thread {
+            watchdog::start(&shared, tokio::runtime::Handle::current());
+        }
         let fetcher = Fetcher::new(source, Arc::clone(&shared), asked, workers, seed);
         drive(fetcher, &shared, driver, stopped);
         Ok(Running { shared, requests, stop })

@@ -3,6 +3,8 @@
 use crate::options::{ConsumerOptions, Limits};
 use crate::partition::Partition;
 use crate::stats::{Latency, Snapshot, State, Totals, Usage};
+use crate::watch::Stall;
+use crate::watch::board::Board;
 use crate::worker::panics::Reporter;
 use seawall_core::{Clock, Nanos, TopicPartition, Waker};
 use std::collections::BTreeMap;
@@ -34,6 +36,7 @@ counters!(
     timeouts,
     duplicates,
     late,
+    voided,
     fenced,
     skipped,
     commits,
@@ -142,6 +145,12 @@ pub(crate) struct Shared {
     pub(crate) partitions: Mutex<BTreeMap<TopicPartition, Arc<Partition>>>,
     /// Until when the guard's breaker lets nothing through, as far as the workers have heard.
     pub(crate) broken_until: AtomicU64,
+    /// What each worker's handlers are at.
+    pub(crate) boards: Vec<Arc<Board>>,
+    /// When the fetch loop last began a step.
+    stepped: AtomicU64,
+    /// What the watchdog saw last.
+    pub(crate) stalls: Mutex<Vec<Stall>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -169,6 +178,9 @@ impl Shared {
             state: Mutex::new(State::Running),
             partitions: Mutex::default(),
             broken_until: AtomicU64::new(0),
+            boards: (0..options.workers).map(|_| Arc::default()).collect(),
+            stepped: AtomicU64::new(clock.now().0),
+            stalls: Mutex::default(),
             options,
             clock,
         }
@@ -191,6 +203,15 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Nanos {
         self.clock.now()
+    }
+
+    /// The fetch loop begins a step.
+    pub(crate) fn step(&self, now: Nanos) {
+        self.stepped.store(now.0, Relaxed);
+    }
+
+    pub(crate) fn stepped(&self) -> Nanos {
+        Nanos(self.stepped.load(Relaxed))
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -229,6 +250,7 @@ impl Shared {
             latency: self.latency.recent(self.now()),
             latency_buckets: self.latency.cumulative(),
             latency_sum_seconds: self.latency.sum_seconds(),
+            stalls: lock(&self.stalls).clone(),
             partitions,
         }
     }

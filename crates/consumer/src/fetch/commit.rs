@@ -34,6 +34,7 @@ impl<S: Source> Fetcher<S> {
         if !std::mem::take(&mut book.dirty) {
             return None;
         }
+        book.committing = book.uncommitted;
         let encoded = book.tracker.position(self.shared.options.commit.beyond_bytes_max);
         count(&self.shared.totals.commits_truncated, u64::from(encoded.truncated));
         Some(Commit {
@@ -66,7 +67,9 @@ impl<S: Source> Fetcher<S> {
         count(&self.shared.totals.commits, commits.len() as u64);
         for commit in commits {
             if let Some(owned) = self.owned.get(&commit.partition) {
-                owned.partition.book().committed = commit.position.watermark;
+                let mut book = owned.partition.book();
+                book.committed = commit.position.watermark;
+                book.uncommitted -= std::mem::take(&mut book.committing);
             }
         }
     }

@@ -7,21 +7,27 @@
 //!
 //! A partition that is lost already is dropped at once: nothing may be committed for it.
 
-use super::{Drain, Fetcher, Left, Nanos, Source, Stop, TopicPartition, lock};
+use super::{Drain, Fetcher, Left, Nanos, Source, Stop, TopicPartition, count, lock};
+use crate::partition::Partition;
 use crate::running::DrainReport;
 use crate::stats::State;
 use crate::worker::Message;
-use seawall_core::Fault;
+use seawall_core::{Class, Fault};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long operations already under way may take after the bound.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long a last commit that failed for a moment is not repeated.
+const AFTER_COMMIT: Duration = Duration::from_millis(100);
+
 /// A partition that is being given up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving {
     deadline: Nanos,
+    /// The last commit failed for a moment: not again before this.
+    commit_after: Option<Nanos>,
     /// Since when what runs is being cancelled.
     cancelled: Option<Nanos>,
 }
@@ -29,6 +35,12 @@ pub(super) struct Leaving {
 impl Leaving {
     /// When something is to be done about it at the latest.
     pub(super) fn due(&self) -> Nanos {
+        let bound = self.bound();
+        self.commit_after.map_or(bound, |after| after.min(bound))
+    }
+
+    /// When it is let go whatever happens.
+    fn bound(&self) -> Nanos {
         self.cancelled.map_or(self.deadline, |since| since.plus(GRACE))
     }
 }
@@ -40,8 +52,9 @@ impl<S: Source> Fetcher<S> {
             leaving.deadline = leaving.deadline.min(deadline);
             return;
         }
-        owned.leaving = Some(Leaving { deadline, cancelled: None });
+        owned.leaving = Some(Leaving { deadline, commit_after: None, cancelled: None });
         let partition = Arc::clone(&owned.partition);
+        partition.leave();
         {
             let mut book = partition.book();
             book.revoking = true;
@@ -56,7 +69,8 @@ impl<S: Source> Fetcher<S> {
         let Some(owned) = self.owned.get_mut(id) else { return };
         let Some(leaving) = &mut owned.leaving else { return };
         let idle = owned.partition.book().is_idle(workers);
-        if !idle && now < leaving.due() {
+        let waits_to_commit = leaving.commit_after.is_some_and(|after| now < after);
+        if now < leaving.bound() && (!idle || waits_to_commit) {
             return;
         }
         if !idle && leaving.cancelled.is_none() {
@@ -65,11 +79,11 @@ impl<S: Source> Fetcher<S> {
             self.tell_all(|| Message::Cancel(slot));
             return;
         }
-        self.let_go(id);
+        self.let_go(id, now);
     }
 
-    /// The last commit, then the release.
-    fn let_go(&mut self, id: &TopicPartition) {
+    /// The last commit, then the release. A commit that fails for a moment is tried again within the bound.
+    fn let_go(&mut self, id: &TopicPartition, now: Nanos) {
         let Some(owned) = self.owned.get(id) else { return };
         let partition = Arc::clone(&owned.partition);
         let cut_short = owned.leaving.is_some_and(|leaving| leaving.cancelled.is_some());
@@ -77,6 +91,7 @@ impl<S: Source> Fetcher<S> {
         if let Some(commit) = self.take_commit(&partition) {
             match self.source.commit(std::slice::from_ref(&commit)) {
                 Ok(()) => self.committed(&[commit]),
+                Err(fault) if fault.class() != Class::Permanent && self.may_commit_later(id, now) => return,
                 Err(fault) => {
                     tracing::warn!(partition = %id, %fault, "the last commit failed; what was settled since the one before is delivered again");
                     commit_failed = Some(fault);
@@ -84,8 +99,8 @@ impl<S: Source> Fetcher<S> {
             }
         }
         let left = {
-            let mut book = partition.book();
-            book.closed = true;
+            self.close(&partition);
+            let book = partition.book();
             let cancelled = book.cancelled;
             Left {
                 partition: id.clone(),
@@ -107,10 +122,27 @@ impl<S: Source> Fetcher<S> {
         }
     }
 
+    /// Whether a last commit may be tried again; if so, it will be.
+    fn may_commit_later(&mut self, id: &TopicPartition, now: Nanos) -> bool {
+        self.mark_dirty(id);
+        let leaving = self.owned.get_mut(id).and_then(|owned| owned.leaving.as_mut());
+        let Some(leaving) = leaving.filter(|leaving| now < leaving.bound()) else { return false };
+        leaving.commit_after = Some(now.plus(AFTER_COMMIT));
+        true
+    }
+
+    /// Ends the book of an assignment: what was settled and not committed is void.
+    fn close(&self, partition: &Partition) {
+        partition.leave();
+        let mut book = partition.book();
+        book.closed = true;
+        count(&self.shared.totals.voided, book.uncommitted);
+    }
+
     /// Drops a partition that is not ours any more.
     pub(super) fn lose(&mut self, id: &TopicPartition) {
         let Some(owned) = self.owned.remove(id) else { return };
-        owned.partition.book().closed = true;
+        self.close(&owned.partition);
         lock(&self.shared.partitions).remove(id);
         self.tell_all(|| Message::Cancel(owned.partition.slot));
     }
@@ -137,6 +169,9 @@ impl<S: Source> Fetcher<S> {
         let mut drain = self.drain.take()?;
         drain.left.sort_by(|one, other| one.partition.cmp(&other.partition));
         self.tell_all(|| Message::Stop);
+        if let Some(fault) = self.gave_up.take() {
+            return Some(Stop::Failed(fault));
+        }
         Some(Stop::Drained(DrainReport {
             within_bound: drain.within_bound,
             took: now.since(drain.began),

@@ -16,6 +16,7 @@
 
 mod commit;
 pub(crate) mod drive;
+mod give_up;
 mod leave;
 mod room;
 
@@ -101,6 +102,8 @@ pub(crate) struct Fetcher<S> {
     poll_after: Nanos,
     paused: bool,
     drain: Option<Drain>,
+    /// A handler ran for too long: why the pipeline ends once all is given back.
+    gave_up: Option<Fault>,
     hasher: FixedState,
 }
 
@@ -124,6 +127,7 @@ impl<S: Source> Fetcher<S> {
             next_slot: 0,
             paused: false,
             drain: None,
+            gave_up: None,
             hasher: FixedState::with_seed(seed),
         }
     }
@@ -131,11 +135,13 @@ impl<S: Source> Fetcher<S> {
     /// One step, waiting at most `wait` for the source.
     pub(crate) fn step(&mut self, wait: Duration) -> Stepped {
         let mut now = self.shared.now();
+        self.shared.step(now);
         while let Ok(request) = self.requests.try_recv() {
             if let Some(stop) = self.hear(request, now) {
                 return Stepped::Over(stop);
             }
         }
+        self.give_up_if_stuck(now);
         let mut busy = false;
         for id in self.owned.keys().cloned().collect::<Vec<_>>() {
             self.leave_if_idle(&id, now);
@@ -278,7 +284,7 @@ impl<S: Source> Fetcher<S> {
             return;
         }
         let partition = Arc::clone(&owned.partition);
-        let skipped = partition.admit(&mut batch, end);
+        let skipped = partition.admit(&mut batch, end, self.shared.now());
         count(&self.shared.totals.skipped, skipped);
         count(&self.shared.totals.fetched, batch.records.len() as u64);
         for (worker, records) in self.by_worker(&partition, batch.records).into_iter().enumerate() {

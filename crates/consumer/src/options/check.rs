@@ -76,6 +76,15 @@ impl ConsumerOptions {
             self.lease,
             "at least 30 ms, since it is renewed at a third of it",
         )?;
+        require_time(
+            self.stall_after >= Duration::from_millis(100),
+            "stall_after",
+            self.stall_after,
+            "at least 100 ms, or all that works at all is called stalled",
+        )?;
+        if let Some(bound) = self.give_up_after {
+            require_time(!bound.is_zero(), "give_up_after", bound, "more than zero, or none")?;
+        }
         require(
             self.dead_letter.as_ref().is_none_or(|topic| !topic.is_empty()),
             "dead_letter",
@@ -144,6 +153,8 @@ mod tests {
             ("commit.span_max", |o| o.commit.span_max = 0),
             ("timeout", |o| o.timeout = Some(Duration::ZERO)),
             ("lease", |o| o.lease = Duration::from_millis(29)),
+            ("stall_after", |o| o.stall_after = Duration::from_millis(99)),
+            ("give_up_after", |o| o.give_up_after = Some(Duration::ZERO)),
             ("dead_letter", |o| o.dead_letter = Some("".into())),
             ("queue.records", |o| o.queue.records = 0),
             ("queue.bytes", |o| o.queue.bytes = 0),

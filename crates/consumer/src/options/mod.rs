@@ -171,6 +171,13 @@ pub struct ConsumerOptions {
     pub lease: Duration,
     /// How long a revoked partition may take to finish what is being handled.
     pub revoke_bound: Duration,
+    /// What stands still for longer than this is named in the snapshot and the log ([`Stall`](crate::Stall)); nothing
+    /// else comes of it. At least 100 ms.
+    pub stall_after: Duration,
+    /// A handler that runs for longer than this ends the pipeline: it commits what is settled, gives its partitions
+    /// to others and stops with a fault that names the record. What runs on in a blocked thread is a zombie, whose
+    /// acknowledgement is refused. `None`, the default, keeps the partition however long a handler takes.
+    pub give_up_after: Option<Duration>,
     /// Where records go that will never work. `None`: they stay parked and are tried again at the longest
     /// back-off, for ever.
     pub dead_letter: Option<Arc<str>>,
@@ -193,6 +200,8 @@ impl ConsumerOptions {
             timeout: Some(Duration::from_secs(30)),
             lease: Duration::from_secs(30),
             revoke_bound: Duration::from_secs(30),
+            stall_after: Duration::from_secs(10),
+            give_up_after: None,
             pipeline,
         }
     }

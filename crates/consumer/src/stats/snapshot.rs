@@ -1,6 +1,7 @@
 //! Plain values for the admin API, the dashboard and the metrics.
 
 use super::{Bucket, Ledger, Percentiles};
+use crate::watch::Stall;
 use seawall_core::{Fault, Generation, Offset, TopicPartition};
 
 /// What the consumer as a whole is doing.
@@ -52,6 +53,9 @@ pub struct Totals {
     pub duplicates: u64,
     /// Completions of an assignment that had ended, dropped.
     pub late: u64,
+    /// Records settled whose assignment ended before that was committed: a zombie's acknowledgements, refused by
+    /// the group. They are delivered again, to their next owner.
+    pub voided: u64,
     /// Completions that the claim store refused because another owner had taken over.
     pub fenced: u64,
     /// Records skipped after a restart because an earlier run had settled them.
@@ -154,4 +158,6 @@ pub struct Snapshot {
     pub latency_sum_seconds: f64,
     /// Partitions in order of topic and number.
     pub partitions: Vec<PartitionSnapshot>,
+    /// What stands still, as the watchdog last saw it.
+    pub stalls: Vec<Stall>,
 }

@@ -26,10 +26,11 @@ use crate::options::{Limits, Ordering};
 use crate::partition::{Load, Partition};
 use crate::shared::{Shared, count};
 use crate::stats::latency::Tally;
+use crate::watch::board::Board;
 use attempt::Attempted;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use lane::{Item, LaneKey};
+use lane::Item;
 use lanes::{Lanes, Reread, Share};
 use ready::Lone;
 use seawall_core::{Cancel, Delivery, Fetched, Handler, Nanos, Offset};
@@ -38,7 +39,7 @@ use seawall_idempotency::{DynStore, Keeper, Kept, OwnerId, Release};
 use settle::{Acked, Dead};
 use start::Run;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -46,6 +47,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+pub(crate) use lane::LaneKey;
 pub(crate) use lanes::scatter;
 
 /// Records started in one turn at most, so that what they did is entered soon.
@@ -107,6 +109,7 @@ struct Pending<F> {
     /// Keeps the claim renewed.
     _kept: Option<Kept>,
     id: u64,
+    board: Arc<Board>,
 }
 
 /// A pending attempt that ended.
@@ -121,8 +124,12 @@ impl<F: Future<Output = Attempted>> Future for Pending<F> {
     type Output = Late;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
-        let Some(attempt) = self.attempt.as_mut().as_pin_mut() else { return Poll::Pending };
-        let Poll::Ready(attempted) = attempt.poll(cx) else { return Poll::Pending };
+        let Self { attempt, run: Some(run), board, .. } = &mut *self else { return Poll::Pending };
+        let Some(attempt) = attempt.as_mut().as_pin_mut() else { return Poll::Pending };
+        board.enter(run.key, run.offset, run.started);
+        let polled = attempt.poll(cx);
+        board.leave();
+        let Poll::Ready(attempted) = polled else { return Poll::Pending };
         self.attempt.set(None);
         let permit = self.permit.split(u32::MAX);
         match self.run.take() {
@@ -147,8 +154,8 @@ pub(crate) struct Worker<M, F> {
     spare: Option<Pin<Box<Option<F>>>>,
     /// The cancellation of the next attempt, for the same reason: the last one's, where that never looked at it.
     spare_cancel: Option<Cancel>,
-    /// How to cancel what runs, by run.
-    cancels: BTreeMap<u64, (u32, Cancel)>,
+    /// What runs, for those who look and for cancelling it.
+    board: Arc<Board>,
     runs: u64,
     operations: FuturesUnordered<Operation>,
     timers: BinaryHeap<Reverse<(Nanos, LaneKey)>>,
@@ -176,6 +183,7 @@ where
             limits_version: parts.shared.limits_version(),
             now: parts.shared.now(),
             budget: limits.retry.budget.and_then(|options| RetryBudget::new(options).ok()),
+            board: Arc::clone(&parts.shared.boards[parts.index]),
             parts,
             make,
             limits,
@@ -183,7 +191,6 @@ where
             running: FuturesUnordered::new(),
             spare: None,
             spare_cancel: None,
-            cancels: BTreeMap::new(),
             runs: 0,
             operations: FuturesUnordered::new(),
             timers: BinaryHeap::new(),
@@ -314,9 +321,7 @@ where
             }
             Message::Cancel(slot) => {
                 self.lanes.close(slot);
-                for (_, cancel) in self.cancels.values().filter(|(of, _)| *of == slot) {
-                    cancel.cancel();
-                }
+                self.board.cancel(slot);
             }
             Message::Stop => self.stopped = true,
         }
@@ -375,7 +380,7 @@ where
             self.lanes.refresh_want(slot);
             let Some(part) = self.lanes.part(slot) else { continue };
             if !part.delta.is_empty() {
-                let entered = part.partition.enter(self.parts.index, &mut part.delta);
+                let entered = part.partition.enter(self.parts.index, &mut part.delta, self.now);
                 count(&shared.totals.acked, entered.acked);
                 count(&shared.totals.dead_lettered, entered.dead_lettered);
                 count(&shared.totals.late, entered.late);

@@ -73,6 +73,11 @@ pub(crate) fn isolate<T>(work: impl FnOnce() -> T) -> Result<T, Caught> {
     let result = catch_unwind(AssertUnwindSafe(work));
     POLLING.set(before);
     result.map_err(|payload| {
+        let payload = match payload.downcast::<Caught>() {
+            // It was caught on another thread, and only handed on.
+            Ok(caught) => return *caught,
+            Err(payload) => payload,
+        };
         let message = message_of(&*payload);
         // A payload whose own destructor panics must not take the worker along.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));

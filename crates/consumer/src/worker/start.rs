@@ -7,17 +7,21 @@
 //!
 //! The deadline is made here, per record and at its start, never inherited.
 
+use super::LaneKey;
 use super::attempt::Attempted;
-use super::lane::{Item, LaneKey};
+use super::lane::Item;
+use super::lanes::Part;
 use super::settle::{Answer, Claimed, Held};
 use super::{ASK_AGAIN, Blocked, Late, Pending, Worker};
 use crate::retry::{self, Story};
 use crate::shared::count;
-use seawall_core::{Cancel, Classify, Context, Delivery, Fence, Nanos, Token};
+use crate::watch::board::Out;
+use seawall_core::{Cancel, Classify, Context, Delivery, Fence, Nanos, Offset, Token};
 use seawall_guard::{LimitKind, Permits, Refusal};
 use seawall_idempotency::{Claim, ClaimRequest, Store, StoreError};
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -34,6 +38,7 @@ const HELD_MAX: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) key: LaneKey,
+    pub(super) offset: Offset,
     pub(super) weight: usize,
     pub(super) story: Option<Box<Story>>,
     pub(super) claim: Option<Held>,
@@ -187,7 +192,8 @@ where
             return self.bury(key, item);
         }
         let within = self.parts.shared.options.timeout;
-        let Some(part) = self.lanes.part(key.slot).filter(|part| !part.closed) else {
+        let startable = |part: &&mut Part| !part.closed && !part.partition.is_leaving();
+        let Some(part) = self.lanes.part(key.slot).filter(startable) else {
             return self.give_up(claim);
         };
         let mut cancel: Cancel = self.spare_cancel.take().unwrap_or_default();
@@ -202,10 +208,20 @@ where
             context,
             record: item.record,
         };
-        let run = Run { key, weight: item.weight, story: item.story, claim, started: self.now };
+        let run = Run {
+            key,
+            offset: item.offset,
+            weight: item.weight,
+            story: item.story,
+            claim,
+            started: self.now,
+        };
         let mut place = self.spare.take().unwrap_or_else(|| Box::pin(None));
         place.set(Some((self.make)(delivery, within)));
-        match first_poll(&mut place) {
+        self.board.enter(key, run.offset, run.started);
+        let polled = first_poll(&mut place);
+        self.board.leave();
+        match polled {
             Poll::Ready(attempted) => {
                 place.set(None);
                 self.spare = Some(place);
@@ -221,14 +237,31 @@ where
                 });
                 let id = self.runs;
                 self.runs += 1;
-                self.cancels.insert(id, (key.slot, cancel));
                 if let Some(part) = self.lanes.part(key.slot) {
+                    self.board.begin(
+                        id,
+                        Out {
+                            partition: Arc::clone(&part.partition),
+                            offset: run.offset,
+                            key: key.hash,
+                            token: run.claim.as_ref().map(|held| held.token.clone()),
+                            since: run.started,
+                            cancel,
+                        },
+                    );
                     part.delta.busy += 1;
                     part.out += 1;
                 }
                 self.lanes.occupy(key);
                 let permit = permits.split(1);
-                self.running.push(Pending { attempt: place, run: Some(run), permit, _kept: kept, id });
+                self.running.push(Pending {
+                    attempt: place,
+                    run: Some(run),
+                    permit,
+                    _kept: kept,
+                    id,
+                    board: Arc::clone(&self.board),
+                });
             }
         }
     }
@@ -236,7 +269,7 @@ where
     /// A pending attempt ended.
     pub(super) fn came_late(&mut self, late: Late) {
         let Late { attempted, run, mut permit, id } = late;
-        self.cancels.remove(&id);
+        self.board.end(id);
         let slot = run.key.slot;
         self.ended(run, attempted, &mut permit);
         self.over(slot, 1);

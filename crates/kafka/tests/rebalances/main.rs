@@ -16,3 +16,5 @@ mod members;
 mod order;
 mod retries;
 mod stage;
+mod stalls;
+mod zombies;

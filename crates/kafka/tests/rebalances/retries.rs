@@ -175,7 +175,7 @@ async fn a_poison_record_is_tried_so_often_and_then_a_dead_letter() {
         let tried = place.diary.count(|line| line.place == (0, offset) && line.what == What::Began);
         assert_eq!(tried, attempts, "offset {offset}");
     }
-    let mut stories = letters(place.kafka().bootstrap(), topic, 3);
+    let mut stories = letters(place.bootstrap(), topic, 3);
     stories.sort();
     let expected = [
         ("0", "3", "poison that fails"),

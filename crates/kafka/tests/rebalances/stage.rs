@@ -7,7 +7,7 @@ use seawall_consumer::{Consumer, ConsumerOptions, DrainReport, Driver, NoStore, 
 use seawall_core::handler::HandlerFn;
 use seawall_core::{Clock, Delivery, Offset, Outcome, SystemClock, TopicPartition};
 use seawall_guard::{ConcurrencyOptions, Guard, GuardOptions};
-use seawall_infra::{KafkaCluster, KafkaOptions, kafka_or_skip};
+use seawall_infra::{FaultProxy, KafkaCluster, KafkaOptions, kafka_behind_proxies_or_skip};
 use seawall_kafka::admin::NewTopic;
 use seawall_kafka::{Admin, Connection, KafkaSink, KafkaSource, SinkOptions, SourceOptions};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,20 +19,26 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// The shortest that a group allows by Kafka's defaults.
 pub(crate) const SESSION: Duration = Duration::from_secs(6);
 
-/// The shared broker; it dies with the process.
-pub(crate) fn kafka(test: &str) -> Option<&'static KafkaCluster> {
-    static CLUSTER: OnceLock<Option<KafkaCluster>> = OnceLock::new();
+/// The shared broker and the proxy in front of it; it dies with the process.
+fn kafka(test: &str) -> Option<&'static (KafkaCluster, Vec<FaultProxy>)> {
+    static CLUSTER: OnceLock<Option<(KafkaCluster, Vec<FaultProxy>)>> = OnceLock::new();
     let start = || {
         // What members say; by default their errors.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
-        kafka_or_skip(test, KafkaOptions::default())
+        kafka_behind_proxies_or_skip(test, KafkaOptions::default(), 1)
     };
     let cluster = CLUSTER.get_or_init(start).as_ref();
     if cluster.is_none() {
         println!("SKIP {test}: no Kafka: java or mvn is missing");
     }
     cluster
+}
+
+/// The proxy and the address by which a member stays behind it. One test uses it.
+pub(crate) fn proxied() -> (&'static FaultProxy, String) {
+    let (kafka, proxies) = kafka("proxied").unwrap();
+    (&proxies[0], kafka.bootstrap_proxied())
 }
 
 /// How a member differs from the others.
@@ -56,7 +62,7 @@ impl Setup {
 pub(crate) struct Place {
     pub(crate) name: &'static str,
     pub(crate) diary: Diary,
-    kafka: &'static KafkaCluster,
+    bootstrap: String,
     admin: Admin,
     seeds: AtomicU64,
 }
@@ -64,10 +70,17 @@ pub(crate) struct Place {
 impl Place {
     /// A topic called `name`; none where the machine has no Kafka.
     pub(crate) async fn new(name: &'static str, partitions: u32) -> Option<Self> {
-        let kafka = tokio::task::block_in_place(|| kafka(name))?;
-        let admin = Admin::open(&Connection::new([kafka.bootstrap()]), Duration::from_mins(1)).unwrap();
-        admin.create_topic(&NewTopic::new(name, partitions)).await.unwrap();
-        Some(Self { name, diary: Diary::default(), kafka, admin, seeds: AtomicU64::new(1) })
+        let (kafka, _) = tokio::task::block_in_place(|| kafka(name))?;
+        let place = Self::existing(name, &kafka.bootstrap());
+        place.admin.create_topic(&NewTopic::new(name, partitions)).await.unwrap();
+        Some(place)
+    }
+
+    /// The same in another process than its broker's.
+    pub(crate) fn existing(name: &'static str, bootstrap: &str) -> Self {
+        let admin = Admin::open(&Connection::new([bootstrap]), Duration::from_mins(1)).unwrap();
+        let (bootstrap, seeds) = (bootstrap.to_owned(), AtomicU64::new(1));
+        Self { name, diary: Diary::default(), bootstrap, admin, seeds }
     }
 
     pub(crate) async fn create(&self, topic: &str) {
@@ -77,13 +90,13 @@ impl Place {
     pub(crate) fn setup(&self) -> Setup {
         let consumer = ConsumerOptions { workers: 2, dead_letter: None, ..ConsumerOptions::new(self.name) };
         let source = SourceOptions { session_timeout: SESSION, ..SourceOptions::default() };
-        Setup { consumer, source, limit: 64, bootstrap: self.kafka.bootstrap() }
+        Setup { consumer, source, limit: 64, bootstrap: self.bootstrap.clone() }
     }
 
     /// Writes records with the keys given to one partition.
     pub(crate) fn write<'a>(&self, partition: u32, keys: impl IntoIterator<Item = &'a str>) {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.kafka.bootstrap());
+        config.set("bootstrap.servers", self.bootstrap.clone());
         let producer: BaseProducer =
             config.set("enable.idempotence", "true").set("linger.ms", "5").create().unwrap();
         for key in keys {
@@ -143,7 +156,7 @@ impl Place {
 
     /// The same with its metadata.
     pub(crate) async fn position(&self, partition: u32) -> Option<(Offset, String)> {
-        let kafka = self.kafka.bootstrap();
+        let kafka = self.bootstrap.clone();
         let (topic, group) = (self.name, self.name);
         tokio::task::spawn_blocking(move || {
             use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -175,8 +188,8 @@ impl Place {
         }
     }
 
-    pub(crate) fn kafka(&self) -> &'static KafkaCluster {
-        self.kafka
+    pub(crate) fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
     }
 }
 

@@ -9,7 +9,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use seawall_consumer::Snapshot;
+use seawall_consumer::{Snapshot, StallKind, Totals};
 use seawall_guard::{BreakerState, LimitKind};
 use seawall_log::{Counters, Health};
 use std::fmt;
@@ -126,6 +126,22 @@ impl Scrape {
         let mut fetched = counter(out, "seawall_records_fetched", "Records taken from the source")?;
         for Shown { name, snapshot, .. } in &self.pipelines {
             count_of(&mut fetched, [("pipeline", name.as_str())], snapshot.totals.fetched)?;
+        }
+        let mut refused =
+            counter(out, "seawall_late_acknowledgements", "Acknowledgements of assignments that had ended")?;
+        for Shown { name, snapshot, .. } in &self.pipelines {
+            let Totals { late, voided, fenced, .. } = snapshot.totals;
+            for (why, count) in [("late", late), ("uncommitted", voided), ("fenced", fenced)] {
+                count_of(&mut refused, [("pipeline", name.as_str()), ("reason", why)], count)?;
+            }
+        }
+        let mut stalled =
+            gauge(out, "seawall_stalled", "Runtime, workers, handlers, partitions that stand still")?;
+        for Shown { name, snapshot, .. } in &self.pipelines {
+            for kind in StallKind::ALL {
+                let stalls = snapshot.stalls.iter().filter(|stall| stall.kind == kind).count() as u64;
+                level(&mut stalled, [("pipeline", name.as_str()), ("kind", kind.as_str())], stalls)?;
+            }
         }
         let mut in_flight =
             gauge(out, "seawall_in_flight", "Records queued, being handled or being settled")?;
