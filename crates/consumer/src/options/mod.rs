@@ -98,7 +98,7 @@ pub struct RetryOptions {
     pub factor: f64,
     /// The longest back-off.
     pub max: Duration,
-    /// Bounds the share of retries in all attempts, by worker: a retry that it does not allow waits on, without
+    /// Bounds the share of retries in all attempts; each worker keeps its part of it. A retry that it does not allow waits on, without
     /// counting an attempt. `None` by default, since a parked key makes at most one attempt for each back-off
     /// and a budget delays recovery after an outage.
     pub budget: Option<RetryBudgetOptions>,

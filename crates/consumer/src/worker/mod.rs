@@ -182,7 +182,7 @@ where
         Self {
             limits_version: parts.shared.limits_version(),
             now: parts.shared.now(),
-            budget: limits.retry.budget.and_then(|options| RetryBudget::new(options).ok()),
+            budget: budget(&limits, parts.shared.options.workers),
             board: Arc::clone(&parts.shared.boards[parts.index]),
             parts,
             make,
@@ -261,7 +261,7 @@ where
         if self.limits_version != self.parts.shared.limits_version() {
             self.limits_version = self.parts.shared.limits_version();
             self.limits = self.parts.shared.limits();
-            self.budget = self.limits.retry.budget.and_then(|options| RetryBudget::new(options).ok());
+            self.budget = budget(&self.limits, self.parts.shared.options.workers);
         }
         self.wake_parked();
         for _ in 0..TURN {
@@ -412,6 +412,16 @@ where
             shared.bell.ring();
         }
     }
+}
+
+/// A worker's share of the pipeline's budget. What is allowed without any success rounds up, so that every worker
+/// can retry at all.
+fn budget(limits: &Limits, workers: usize) -> Option<RetryBudget> {
+    let mut options = limits.retry.budget?;
+    options.per_second_min =
+        options.per_second_min.div_ceil(u32::try_from(workers).unwrap_or(u32::MAX).max(1));
+    // The options were checked when they came in.
+    RetryBudget::new(options).ok()
 }
 
 /// A worker that calls `handler`, as a future to be spawned.

@@ -130,6 +130,14 @@ impl Scripted {
             return Some(Err(fault));
         }
         let mut events: Vec<Event> = state.events.drain(..).collect();
+        for event in &events {
+            // A pause that came after this assignment was made and before it was heard meant the one before.
+            if let Event::Assigned { partition, .. } = event
+                && let Some(topic) = state.topics.get_mut(partition)
+            {
+                topic.paused = false;
+            }
+        }
         let mut left = limit;
         for (id, topic) in &mut state.topics {
             let Some((generation, next)) = &mut topic.assigned else { continue };

@@ -3,7 +3,7 @@
 use super::pipeline::{Concurrency, Pipeline, RatePerSecond};
 use super::settings::{Config, PARTITIONS_MAX};
 use super::units::{Period, Size};
-use super::{Adaptive, Breaker, Guard, Push, Retry, nearest};
+use super::{Adaptive, Breaker, Guard, Push, Retry, RetryBudget, nearest};
 use crate::push::target::{Target, Trust};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -274,6 +274,14 @@ fn retry(path: &str, retry: &Retry, out: &mut Complaints) {
     out.period(path, "max", retry.max, Period::from_millis(1));
     if retry.base > retry.max {
         out.add(path, "base", format!("it lies above max = {}", retry.max), "base is at most max");
+    }
+    if let Some(RetryBudget { ratio, per_second, window }) = retry.budget {
+        let table = format!("{path}.budget");
+        if !(0.0..=1000.0).contains(&ratio) {
+            out.add(&table, "ratio", format!("{ratio} is no such share"), "between 0 and 1000, like 0.2");
+        }
+        out.range(&table, "per_second", per_second, 0, 1_000_000);
+        out.range(&table, "window", window, Period::from_secs(1), Period::from_secs(60));
     }
 }
 

@@ -20,7 +20,7 @@ pub use check::{Complaint, check, check_limits};
 pub use error::{ConfigError, Finding};
 pub use pipeline::{
     Adaptive, Breaker, Claim, ClaimStore, Commit, Concurrency, DeadLetter, Drain, Guard, Mode, Ordering,
-    Pipeline, Push, Queue, RatePerSecond, Retry,
+    Pipeline, Push, Queue, RatePerSecond, Retry, RetryBudget,
 };
 pub use reload::restart_fields;
 pub use schema::{nearest, schema};

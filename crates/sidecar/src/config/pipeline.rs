@@ -234,7 +234,7 @@ impl Default for Breaker {
 
 /// What happens to a record that failed: its key is parked, it is tried again, and in the end it becomes a
 /// dead letter. All of it can change while running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
     /// Attempts in all, the first included.
@@ -245,6 +245,28 @@ pub struct Retry {
     pub base: Period,
     /// The longest pause.
     pub max: Period,
+    /// How many retries may be added to the load on the service; without it, each record's own pauses are the
+    /// only bound. A retry beyond it waits on and counts as no attempt.
+    pub budget: Option<RetryBudget>,
+}
+
+/// How many retries a pipeline may make: a service that is down is spared most of them, and gets them back with
+/// its successes. It slows down recovery after an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryBudget {
+    /// Retries for each success, 0 to 1000: 0.2 allows one retry for five deliveries.
+    pub ratio: f64,
+    /// Retries a second that are allowed in any case, at most 1,000,000: a quiet pipeline must be able to retry too.
+    pub per_second: u32,
+    /// How long successes and retries count, 1 s to 1 min.
+    pub window: Period,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { ratio: 0.2, per_second: 10, window: Period::from_secs(10) }
+    }
 }
 
 impl Default for Retry {
@@ -254,6 +276,7 @@ impl Default for Retry {
             total: Period::from_secs(600),
             base: Period::from_millis(100),
             max: Period::from_secs(5),
+            budget: None,
         }
     }
 }

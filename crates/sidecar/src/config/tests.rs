@@ -63,7 +63,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "numbers that disagree",
-        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\n[pipeline.push]\nurl = \"http://localhost:1/\"\nmax_connections = 0\n[pipeline.guard]\nburst = 5\nconcurrency = 10\nadaptive = { min = 40, max = 20 }\nbreaker = { failure_ratio = nan }\n[pipeline.retry]\nattempts = 0\nbase = \"10s\"",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\n[pipeline.push]\nurl = \"http://localhost:1/\"\nmax_connections = 0\n[pipeline.guard]\nburst = 5\nconcurrency = 10\nadaptive = { min = 40, max = 20 }\nbreaker = { failure_ratio = nan }\n[pipeline.retry]\nattempts = 0\nbase = \"10s\"\nbudget = { ratio = -1, window = \"1h\" }",
     ),
     (
         "two pipelines in each other's way",
@@ -145,6 +145,7 @@ fn a_reload_takes_limits_and_names_everything_else() {
     let mut new = old.clone();
     new.pipeline[0].guard.concurrency = Concurrency(7);
     new.pipeline[0].retry.attempts = 3;
+    new.pipeline[0].retry.budget = Some(RetryBudget::default());
     new.ingest.concurrency = Concurrency(9);
     assert_eq!(restart_fields(&old, &new), Vec::<String>::new());
     new.pipeline[0].ordering = Ordering::Unordered;

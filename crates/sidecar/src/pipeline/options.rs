@@ -3,7 +3,9 @@
 use crate::config::{self, Guard, Mode, Pipeline, Push, RatePerSecond, Retry};
 use crate::push::PushOptions;
 use seawall_consumer::{CommitOptions, ConsumerOptions, Limits, QueueOptions, RetryOptions};
-use seawall_guard::{AdaptiveOptions, BreakerOptions, ConcurrencyOptions, GuardOptions, RateOptions};
+use seawall_guard::{
+    AdaptiveOptions, BreakerOptions, ConcurrencyOptions, GuardOptions, RateOptions, RetryBudgetOptions,
+};
 use seawall_log::TopicOptions;
 use std::sync::Arc;
 
@@ -70,6 +72,11 @@ pub fn limits(retry: &Retry, queue: &config::Queue) -> Limits {
             total_max: Some(retry.total.0),
             base: retry.base.0,
             max: retry.max.0,
+            budget: retry.budget.map(|budget| RetryBudgetOptions {
+                ratio: budget.ratio,
+                per_second_min: budget.per_second,
+                window: budget.window.0,
+            }),
             parked_records: queue.parked_records,
             parked_bytes: queue.parked_bytes.as_usize(),
             ..defaults
