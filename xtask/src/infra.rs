@@ -181,6 +181,20 @@ fn major(version: &str) -> Option<u32> {
     version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
+/// Makes sure that OpenSSL can be compiled against.
+pub(crate) fn openssl() -> Result<(), String> {
+    let there = || {
+        let mut ask = Command::new("pkg-config");
+        ask.args(["--exists", "openssl"]);
+        process::capture(ask, Duration::from_mins(1)).is_ok_and(|said| said.ok())
+    };
+    if there() {
+        return Ok(());
+    }
+    install(&["libssl-dev", "pkg-config"])?;
+    if there() { Ok(()) } else { Err("libssl-dev was installed but pkg-config finds no openssl".to_owned()) }
+}
+
 /// Where `tool` is; installed first where it is missing and we may install.
 fn ensure(tool: &Tool) -> Result<PathBuf, String> {
     if let Some(path) = find(tool) {

@@ -99,16 +99,20 @@ fn product(line: &str, name: &str) -> Option<PathBuf> {
     wanted.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
 }
 
-/// Builds and runs `--test NAME` programs of one crate with variables of their own (loom).
+/// Builds and runs `--test NAME` programs of one crate with features and variables of their own (loom, TLS).
 pub(super) fn run_tests(
     run: &Run,
     member: &Member,
     tests: &[String],
+    features: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<Tally, ChoreError> {
     let mut select = vec!["--package".to_owned(), member.package.clone()];
     for test in tests {
         select.extend(["--test".to_owned(), test.clone()]);
+    }
+    for feature in features {
+        select.extend(["--features".to_owned(), (*feature).to_owned()]);
     }
     let mut sum = Tally::default();
     match build(&select, std::slice::from_ref(member), environment)? {

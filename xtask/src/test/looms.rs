@@ -23,7 +23,7 @@ pub(super) fn run(run: &Run) -> Result<Tally, ChoreError> {
     for member in workspace::members()? {
         let tests = loom_tests(&member)?;
         if !tests.is_empty() {
-            sum.add(crates::run_tests(run, &member, &tests, &environment)?);
+            sum.add(crates::run_tests(run, &member, &tests, &[], &environment)?);
         }
     }
     Ok(sum)

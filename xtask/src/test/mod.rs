@@ -8,6 +8,7 @@
 mod crates;
 mod dashboard;
 mod fuzz;
+mod kafka_tls;
 mod looms;
 mod mutants;
 mod readme;
@@ -21,7 +22,7 @@ use tally::{Skip, Tally};
 
 pub(crate) const HELP: &str = "cargo xtask test [PART…] [--soak]\n\
     runs all, or the named, tests with the real servers they need and ends with `N passed, N failed, N skipped`.\n\
-    PART: a crate's folder name, or doc, loom, dashboard, readme, e2e (= cli); with --soak also mutants, fuzz";
+    PART: a crate's folder name, or doc, loom, dashboard, readme, e2e (= cli); with --soak also kafka-tls, mutants, fuzz";
 
 /// What is tested besides the crates' own tests.
 const EXTRA: &[Extra] = &[
@@ -29,6 +30,7 @@ const EXTRA: &[Extra] = &[
     Extra { name: "loom", soak_only: false, run: looms::run },
     Extra { name: "dashboard", soak_only: false, run: dashboard::run },
     Extra { name: "readme", soak_only: false, run: readme::run },
+    Extra { name: "kafka-tls", soak_only: true, run: kafka_tls::run },
     Extra { name: "mutants", soak_only: true, run: mutants::run },
     Extra { name: "fuzz", soak_only: true, run: fuzz::run },
 ];
