@@ -1,8 +1,10 @@
 //! A slot: a run of ports and a folder that one cluster has for itself while it lives.
 //!
 //! Ports below the kernel's ephemeral range, so that no outgoing connection takes one while its broker is down;
-//! reserved among our own processes by a file lock, which ends with the process. What a killed process left in
-//! the folder is removed by the slot's next owner.
+//! reserved among our own processes by a file lock, which ends with the process. The locks lie in the machine's
+//! folder for temporary files, since ports are the machine's: two checkouts that test at once would otherwise take
+//! the same ones between the look and the start. What a killed process left in the folder is removed by the slot's
+//! next owner.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,14 +27,16 @@ pub(crate) struct Slot {
 impl Slot {
     /// The first free slot; `None` where all are taken.
     pub(crate) fn reserve(slots: &Path) -> io::Result<Option<Self>> {
-        Self::reserve_where(slots, free)
+        Self::reserve_where(slots, &std::env::temp_dir().join("seawall-infra-ports"), free)
     }
 
-    fn reserve_where(slots: &Path, free: impl Fn(u16) -> bool) -> io::Result<Option<Self>> {
+    fn reserve_where(slots: &Path, locks: &Path, free: impl Fn(u16) -> bool) -> io::Result<Option<Self>> {
         fs::create_dir_all(slots)?;
+        fs::create_dir_all(locks)?;
         for slot in 0..SLOTS {
             let port_first = PORT_FIRST + slot * PORTS;
-            let lock = File::create(slots.join(format!("{port_first}.lock")))?;
+            // One that belongs to another user is as good as taken.
+            let Ok(lock) = File::create(locks.join(format!("{port_first}.lock"))) else { continue };
             if lock.try_lock().is_err() || !(port_first..port_first + PORTS).all(&free) {
                 continue;
             }
@@ -74,8 +78,8 @@ mod tests {
     #[test]
     fn a_slot_has_one_owner_and_the_next_one_finds_it_empty() {
         let slots = crate::cache::folder().join(format!("slot-test-{}", std::process::id()));
-        let first = Slot::reserve_where(&slots, |_| true).unwrap().unwrap();
-        let second = Slot::reserve_where(&slots, |_| true).unwrap().unwrap();
+        let first = Slot::reserve_where(&slots, &slots, |_| true).unwrap().unwrap();
+        let second = Slot::reserve_where(&slots, &slots, |_| true).unwrap().unwrap();
         assert_ne!(first.port(0), second.port(0));
         let (folder, left) = (first.folder().to_owned(), first.folder().join("left"));
         drop(first);
@@ -83,7 +87,7 @@ mod tests {
         // As a killed process leaves it.
         fs::create_dir(&folder).unwrap();
         fs::write(&left, "").unwrap();
-        let third = Slot::reserve_where(&slots, |_| true).unwrap().unwrap();
+        let third = Slot::reserve_where(&slots, &slots, |_| true).unwrap().unwrap();
         assert!(third.folder().is_dir() && !left.exists());
         drop((second, third));
         fs::remove_dir_all(&slots).unwrap();
@@ -93,9 +97,9 @@ mod tests {
     fn a_slot_with_a_port_in_use_is_passed_over() {
         let slots = crate::cache::folder().join(format!("slot-test-port-{}", std::process::id()));
         let taken = PORT_FIRST + PORTS - 1;
-        let slot = Slot::reserve_where(&slots, |port| port != taken).unwrap().unwrap();
+        let slot = Slot::reserve_where(&slots, &slots, |port| port != taken).unwrap().unwrap();
         assert_eq!(slot.port(0), PORT_FIRST + PORTS);
-        assert!(Slot::reserve_where(&slots, |_| false).unwrap().is_none());
+        assert!(Slot::reserve_where(&slots, &slots, |_| false).unwrap().is_none());
         drop(slot);
         fs::remove_dir_all(&slots).unwrap();
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 const CLUSTER_ID: &str = "c2Vhd2FsbC1vZi10ZXN0cw";
 const DIRECTORY_IDS: [&str; 3] =
     ["c2Vhd2FsbC1icm9rZXItMQ", "c2Vhd2FsbC1icm9rZXItMg", "c2Vhd2FsbC1icm9rZXItMw"];
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// Writes certificates, properties and formatted storage into the slot's folder.
 pub(super) fn format(java: &Java, options: &KafkaOptions, slot: &Slot) -> Result<(), KafkaError> {
