@@ -1,6 +1,7 @@
 //! Taking partitions on and giving them back, between two polls.
 
 use super::context::Change;
+use super::gather::Queue;
 use super::{Event, Fault, Generation, KafkaSource, StartAt, TopicPartition, list};
 use crate::error::KafkaError;
 use crate::position::{self, Metadata};
@@ -12,9 +13,12 @@ use seawall_core::{Batch, Class, Classify, Offset, Position};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A partition that is ours.
-#[derive(Debug)]
 pub(super) struct Assigned {
     pub(super) tp: TopicPartition,
+    /// Where the client puts its records.
+    pub(super) queue: Queue,
+    /// Paused: its queue is left alone.
+    pub(super) held: bool,
     pub(super) generation: Generation,
     /// The next offset to be told.
     pub(super) next: Offset,
@@ -108,14 +112,16 @@ impl KafkaSource {
                 |source| KafkaError::refused(format!("starting {} at {offset:?}", start.tp), source),
             )?;
         }
-        self.arriving.clear();
+        // Before the client begins to fetch, or the first records would lie in the queue of all.
+        let queues = starts.iter().map(|start| self.queue_of(&start.tp)).collect::<Result<Vec<_>, _>>()?;
         self.consumer.incremental_assign(&placed).map_err(|source| {
             KafkaError::refused(format!("taking on partitions of group {}", self.group), source)
         })?;
+        self.arriving.clear();
         // A pause outlives an assignment in the client.
         let _ = self.consumer.resume(&placed);
-        for start in starts {
-            events.push(self.begin(start));
+        for (start, queue) in starts.into_iter().zip(queues) {
+            events.push(self.begin(start, queue));
         }
         Ok(())
     }
@@ -131,8 +137,10 @@ impl KafkaSource {
                 KafkaError::refused(format!("resuming {} for group {}", start.tp, self.group), source)
             })?;
             self.renewing.retain(|tp| *tp != start.tp);
+            // The new queue is the old one under another handle, which must be gone before.
             self.assigned.retain(|assigned| assigned.tp != start.tp);
-            events.push(self.begin(start));
+            let queue = self.queue_of(&start.tp)?;
+            events.push(self.begin(start, queue));
         }
         Ok(())
     }
@@ -150,12 +158,14 @@ impl KafkaSource {
         self.give_back();
     }
 
-    fn begin(&mut self, start: Start) -> Event {
+    fn begin(&mut self, start: Start, queue: Queue) -> Event {
         self.generation.0 += 1;
         let Start { tp, position, end } = start;
         let generation = self.generation;
         self.assigned.push(Assigned {
             tp: tp.clone(),
+            queue,
+            held: false,
             generation,
             next: position.watermark,
             end,

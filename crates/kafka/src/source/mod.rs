@@ -9,9 +9,15 @@
 //! bound, so that a dead broker does not silence the member. Parked records are read again by a second client
 //! that is in no group ([`reread`]).
 //!
+//! # Queues
+//!
+//! Each partition has a queue of its own in the client ([`gather`]). A partition that is paused is not looked at:
+//! what the client has fetched for it stays there, within the client's bound, while a pause of the client would
+//! throw it away and fetch it again.
+//!
 //! # Waiting
 //!
-//! The client calls back when its queue is no longer empty, and the waker rings the same bell; a waiting poll
+//! The client calls back when a queue is no longer empty, and the waker rings the same bell; a waiting poll
 //! looks at least every [`SLICE`] all the same.
 //!
 //! # Generations
@@ -26,6 +32,7 @@ mod commit;
 mod context;
 mod convert;
 mod damage;
+mod gather;
 mod options;
 mod reread;
 
@@ -40,7 +47,6 @@ use context::GroupContext;
 use convert::Copier;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use reread::Rereader;
 use seawall_core::{
@@ -52,6 +58,18 @@ use std::time::Duration;
 
 /// The longest time that a waiting poll does not look at the client.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// Settings of the client that a connection's properties may change.
+///
+/// A heartbeat tells a member of a rebalance, so its interval is how long the others wait for it when one leaves.
+/// Each partition's queue has its own bound (a client's default is meant for one queue of all partitions), and a
+/// partition whose queue was full is fetched again after a moment, not after a second: a second is as long as two
+/// queues take.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("heartbeat.interval.ms", "500"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+];
 
 type GroupConsumer = BaseConsumer<GroupContext>;
 
@@ -67,6 +85,8 @@ pub struct KafkaSource {
     bell: Arc<Bell>,
     clock: SystemClock,
     assigned: Vec<Assigned>,
+    /// Whose queue is looked at first in the next poll.
+    turn: usize,
     /// Assigned by the group, not yet told: their positions could not be read yet.
     arriving: Vec<TopicPartition>,
     /// Still ours by the group, but a commit was refused: to be told again under a new generation.
@@ -122,7 +142,12 @@ impl KafkaSource {
         if let Some(id) = &options.instance_id {
             owned.push(("group.instance.id", id));
         }
-        let config = connection.reader_config(&owned)?;
+        let mut config = connection.reader_config(&owned)?;
+        for (name, value) in DEFAULTS {
+            if config.get(name).is_none() {
+                config.set(*name, *value);
+            }
+        }
         let mut consumer: GroupConsumer = config
             .create_with_context(GroupContext::default())
             .map_err(|source| connection.unusable("joining a consumer group", source))?;
@@ -146,6 +171,7 @@ impl KafkaSource {
             bell,
             clock: SystemClock::new(),
             assigned: Vec::new(),
+            turn: 0,
             arriving: Vec::new(),
             renewing: Vec::new(),
             leaving: Vec::new(),
@@ -165,6 +191,12 @@ impl KafkaSource {
         self.assigned.iter().map(|assigned| &assigned.tp)
     }
 
+    /// Records that came from the brokers, at most a second ago. Those that were told are fewer by what the client
+    /// holds in advance, and by what it had to fetch again.
+    pub fn received(&self) -> u64 {
+        self.consumer.context().received()
+    }
+
     fn look(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
         self.heed_changes(events)?;
         if self.astray {
@@ -172,66 +204,6 @@ impl KafkaSource {
         }
         self.gather(limit, events)?;
         self.heed_changes(events)
-    }
-
-    /// Takes what the client has fetched, without waiting.
-    fn gather(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
-        let consumer = Arc::clone(&self.consumer);
-        let (mut records, mut bytes, mut at) = (0, 0, 0);
-        let mut result = Ok(());
-        while records < limit.records && bytes < limit.bytes {
-            match consumer.poll(Duration::ZERO) {
-                Some(Ok(message)) => {
-                    if let Some(place) = self.place_of(&message, at) {
-                        at = place;
-                        bytes += self.take(&message, place);
-                        records += 1;
-                    }
-                }
-                Some(Err(error)) => {
-                    result = self.trouble(error, events);
-                    if result.is_err() {
-                        break;
-                    }
-                }
-                None => break,
-            }
-        }
-        for assigned in &mut self.assigned {
-            if let Some(batch) = assigned.batch.take() {
-                let end = self.consumer.context().end_of(&assigned.tp).unwrap_or(0);
-                assigned.end = assigned.end.max(end).max(batch.next);
-                let (partition, generation, end) = (assigned.tp.clone(), assigned.generation, assigned.end);
-                events.push(Event::Records { partition, generation, batch, end });
-            }
-        }
-        result
-    }
-
-    /// Whose a message is; `at` is where the last one belonged. None where nobody wants it (any more).
-    fn place_of(&self, message: &BorrowedMessage<'_>, at: usize) -> Option<usize> {
-        let (topic, partition) = (message.topic(), message.partition());
-        let is =
-            |assigned: &Assigned| assigned.tp.partition as i32 == partition && *assigned.tp.topic == *topic;
-        let place = match self.assigned.get(at) {
-            Some(assigned) if is(assigned) => at,
-            _ => self.assigned.iter().position(is)?,
-        };
-        let assigned = &self.assigned[place];
-        // What was fetched before a seek, or stands in the queue of a partition that leaves.
-        let wanted = !assigned.revoked && !assigned.void && message.offset() >= assigned.next as i64;
-        wanted.then_some(place)
-    }
-
-    fn take(&mut self, message: &BorrowedMessage<'_>, place: usize) -> usize {
-        let fetched = self.copier.record(message);
-        let assigned = &mut self.assigned[place];
-        let weight = fetched.record.weight();
-        assigned.next = fetched.offset + 1;
-        let batch = assigned.batch.get_or_insert_default();
-        batch.next = assigned.next;
-        batch.records.push(fetched);
-        weight
     }
 
     /// What the client says instead of a record.
@@ -252,6 +224,12 @@ impl KafkaSource {
                 Err(KafkaError::refused(doing, ClientError::MessageConsumptionFatal(code)).into())
             }
             other => Err(self.consumer.context().trouble().explain(doing, other).into()),
+        }
+    }
+
+    fn hold(&mut self, partition: &TopicPartition, held: bool) {
+        for assigned in self.assigned.iter_mut().filter(|assigned| assigned.tp == *partition) {
+            assigned.held = held;
         }
     }
 
@@ -311,15 +289,11 @@ impl Source for KafkaSource {
     }
 
     fn pause(&mut self, partition: &TopicPartition) {
-        if let Err(error) = self.consumer.pause(&list([partition])) {
-            tracing::warn!(group = %self.group, %partition, %error, "could not be paused");
-        }
+        self.hold(partition, true);
     }
 
     fn resume(&mut self, partition: &TopicPartition) {
-        if let Err(error) = self.consumer.resume(&list([partition])) {
-            tracing::warn!(group = %self.group, %partition, %error, "could not be resumed");
-        }
+        self.hold(partition, false);
     }
 
     fn commit(&mut self, commits: &[Commit]) -> Result<(), Fault> {
@@ -350,7 +324,9 @@ impl Source for KafkaSource {
         self.assigned.retain(|assigned| assigned.tp != *partition || assigned.generation != generation);
         if self.assigned.len() < before && !self.leaving.contains(partition) {
             // Given up by the consumer alone: the group takes it when this member leaves.
-            self.pause(partition);
+            if let Err(error) = self.consumer.pause(&list([partition])) {
+                tracing::warn!(group = %self.group, %partition, %error, "could not be paused");
+            }
         }
         self.give_back();
     }
@@ -378,6 +354,7 @@ impl Drop for KafkaSource {
             committer.stop();
         }
         self.consumer.context().close();
+        self.assigned.clear();
         // Every change that waits for an answer gets one, or closing would wait for it.
         while let Some(change) = self.consumer.context().take_change() {
             match change {
