@@ -5,10 +5,13 @@
 //! smallest and the largest.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
 
+mod asked;
 mod compare;
 mod consumer;
 mod go;
 mod guard;
+mod java;
+mod kafka;
 mod push;
 mod report;
 mod versions;
@@ -29,15 +32,18 @@ const PARTS: &[Part] = &[
     Part { name: "wal", contests: wal::contests },
     Part { name: "consumer", contests: consumer::contests },
     Part { name: "push", contests: push::contests },
+    Part { name: "kafka", contests: kafka::contests },
 ];
 
-const USAGE: &str = "usage: seawall-bench [PART…] [--quick] [--json FILE] [--dir DIR]";
+const USAGE: &str = "usage: seawall-bench [PART…] [--only TEXT] [--quick] [--json FILE] [--dir DIR]";
 
 /// What was asked for.
 struct Request {
     parts: Vec<&'static Part>,
     effort: Effort,
     json: Option<PathBuf>,
+    /// Contests whose names hold this alone.
+    only: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +51,9 @@ fn main() -> ExitCode {
     let (command, target) = (args.next().unwrap_or_default(), args.next());
     if let Some(served) = push::serve::command(&command, target.as_deref()) {
         return conclude(served);
+    }
+    if let Some(member) = kafka::member::command(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        return conclude(member);
     }
     let request = match parse(std::env::args().skip(1)) {
         Ok(request) => request,
@@ -70,6 +79,9 @@ fn run(request: &Request) -> Result<(), BenchError> {
     let mut lines = Vec::new();
     for part in &request.parts {
         for contest in (part.contests)(&request.effort)? {
+            if request.only.as_ref().is_some_and(|only| !contest.name.contains(only)) {
+                continue;
+            }
             println!("{} / {} ({})", part.name, contest.name, contest.unit);
             for line in contest.run(part.name, &request.effort)? {
                 report::print(&line);
@@ -85,11 +97,12 @@ fn run(request: &Request) -> Result<(), BenchError> {
 
 fn parse(args: impl Iterator<Item = String>) -> Result<Request, String> {
     let mut args = args;
-    let mut request = Request { parts: Vec::new(), effort: Effort::default(), json: None };
+    let mut request = Request { parts: Vec::new(), effort: Effort::default(), json: None, only: None };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--quick" => request.effort.quick = true,
             "--json" => request.json = Some(args.next().ok_or("--json needs a file")?.into()),
+            "--only" => request.only = Some(args.next().ok_or("--only needs a part of a name")?),
             "--dir" => request.effort.dir = args.next().ok_or("--dir needs a folder")?.into(),
             name => {
                 let part = PARTS.iter().find(|part| part.name == name).ok_or_else(|| {

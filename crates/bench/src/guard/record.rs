@@ -2,13 +2,15 @@
 
 use super::batch::complete;
 use super::guard;
+use crate::asked::Asked;
 use crate::compare::{BenchError, Better, Contender, Contest, Effort, timed};
-use crate::go::{self, GoPeer};
+use crate::go;
 use crate::versions;
 use seawall_guard::{GuardLayer, Refusal, Refuse, Verdict};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
+use std::process::Command;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
@@ -66,7 +68,7 @@ fn tower(records: u64) -> Result<Contender, BenchError> {
 
 /// `Allow` of x/time/rate after `TryAcquire` of x/sync/semaphore, in a loop in one goroutine.
 fn go(records: u64, effort: &Effort) -> Result<Contender, BenchError> {
-    let mut peer = GoPeer::start(&go::build(&effort.dir)?, &["guard"])?;
+    let mut peer = Asked::start(Command::new(go::build(&effort.dir, "go")?).args(["guard"]))?;
     let version = format!(
         "{} + {}, {}",
         versions::of_go_module("golang.org/x/time"),

@@ -8,10 +8,12 @@ mod load;
 mod ours;
 pub(crate) mod serve;
 
+use crate::asked::Asked;
 use crate::compare::{BenchError, Better, Contender, Contest, Effort};
-use crate::go::{self, GoPeer};
+use crate::go;
 use crate::versions;
 use serve::Served;
+use std::process::Command;
 
 const RECORDS: u64 = 20_000;
 const BODY_BYTES: usize = 512;
@@ -40,7 +42,7 @@ pub(crate) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
 
 /// Go's own.
 fn reverse_proxy(effort: &Effort, records: u64, target: &str) -> Result<Contender, BenchError> {
-    let mut peer = GoPeer::start(&go::build(&effort.dir)?, &["proxy", target])?;
+    let mut peer = Asked::start(Command::new(go::build(&effort.dir, "go")?).args(["proxy", target]))?;
     let address = peer.hear()?;
     let load = load::Load::new(&address, records)?;
     let mut alive = Some(peer);
