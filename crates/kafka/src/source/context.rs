@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use seawall_core::{Offset, TopicPartition};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A change of the assignment.
@@ -28,8 +28,6 @@ pub(super) enum Change {
 pub(super) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     ends: Mutex<HashMap<TopicPartition, Offset>>,
-    /// Records that came over the wire, as the last statistics told it.
-    received: AtomicU64,
     closing: AtomicBool,
     trouble: Trouble,
 }
@@ -55,11 +53,6 @@ impl GroupContext {
         self.closing.store(true, Ordering::SeqCst);
     }
 
-    /// Records that came over the wire.
-    pub(super) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
     /// The end of a partition as the last statistics told it.
     pub(super) fn end_of(&self, partition: &TopicPartition) -> Option<Offset> {
         lock(&self.ends).get(partition).copied()
@@ -83,10 +76,8 @@ impl ClientContext for GroupContext {
 
     fn stats(&self, statistics: Statistics) {
         let mut ends = lock(&self.ends);
-        let mut received = 0;
         for (name, topic) in &statistics.topics {
             for partition in topic.partitions.values() {
-                received += partition.rxmsgs;
                 if let (Ok(number), Ok(end)) =
                     (u32::try_from(partition.partition), u64::try_from(partition.ls_offset))
                 {
@@ -94,7 +85,6 @@ impl ClientContext for GroupContext {
                 }
             }
         }
-        self.received.store(received, Ordering::Relaxed);
     }
 
     fn error(&self, error: ClientError, reason: &str) {

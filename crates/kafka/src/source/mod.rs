@@ -191,12 +191,6 @@ impl KafkaSource {
         self.assigned.iter().map(|assigned| &assigned.tp)
     }
 
-    /// Records that came from the brokers, at most a second ago. Those that were told are fewer by what the client
-    /// holds in advance, and by what it had to fetch again.
-    pub fn received(&self) -> u64 {
-        self.consumer.context().received()
-    }
-
     fn look(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
         self.heed_changes(events)?;
         if self.astray {

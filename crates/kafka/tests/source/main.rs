@@ -217,32 +217,6 @@ fn a_paused_partition_is_silent_and_stays_ours() {
 }
 
 #[test]
-fn a_partition_that_is_paused_all_the_time_is_fetched_once() {
-    const RECORDS: usize = 30_000;
-    let Some(kafka) = kafka("a_partition_that_is_paused_all_the_time_is_fetched_once") else { return };
-    create(kafka, "once", 1);
-    write(kafka, "once", 0, numbers(RECORDS));
-    let tp = TopicPartition::new("once", 0);
-    let mut member = Member::new(join(kafka, "once", "once"));
-    for nth in 0.. {
-        if member.count() == RECORDS {
-            break;
-        }
-        assert!(nth < 1_000, "{} of {RECORDS}", member.count());
-        if nth % 2 == 0 {
-            member.source.pause(&tp);
-        } else {
-            member.source.resume(&tp);
-        }
-        member.poll();
-    }
-    until(&mut [&mut member], |[member]| member.source.received() >= RECORDS as u64);
-    // The batch that the first offset lies in may come twice; nothing else does.
-    let received = member.source.received();
-    assert!(received < RECORDS as u64 * 3 / 2, "{received} records came for {RECORDS}");
-}
-
-#[test]
 fn records_are_read_again_without_moving_the_partition() {
     let Some(kafka) = kafka("records_are_read_again_without_moving_the_partition") else { return };
     create(kafka, "again", 1);
