@@ -124,7 +124,7 @@ impl Producer {
     pub async fn send_all<G: Grade>(&self, records: Vec<Outgoing>) -> Vec<Result<G, SendError>> {
         let call = Call::new(records.len());
         let mut stopped = None;
-        let mut entries = Vec::with_capacity(records.len());
+        let mut drafts = Drafts { producer: self, entries: Vec::with_capacity(records.len()) };
         for (place, outgoing) in records.into_iter().enumerate() {
             if let Some(error) = &stopped {
                 call.put(place, Err(SendError::clone(error)));
@@ -132,12 +132,12 @@ impl Producer {
             }
             // What waits for room must not hold back what has it: the room may be theirs to free.
             if !self.has_room(&outgoing) {
-                self.hand_over(std::mem::take(&mut entries));
+                drafts.hand_over();
             }
             match self.admit(outgoing, G::ASKED).await {
                 Ok(mut entry) => {
                     entry.answer = call.answer(place);
-                    entries.push(entry);
+                    drafts.entries.push(entry);
                 }
                 Err(error) => {
                     // A record that is bad in itself stops nobody else.
@@ -148,7 +148,8 @@ impl Producer {
                 }
             }
         }
-        self.hand_over(entries);
+        drafts.hand_over();
+        drop(drafts);
         call.answered().await.into_iter().map(G::of).collect()
     }
 
@@ -262,6 +263,26 @@ impl Producer {
             for mut entry in refused {
                 entry.answer.settle(Err(SendError::Closed));
             }
+        }
+    }
+}
+
+/// Records that have room and are still with their caller; where it goes away, their room comes back.
+struct Drafts<'a> {
+    producer: &'a Producer,
+    entries: Vec<Entry>,
+}
+
+impl Drafts<'_> {
+    fn hand_over(&mut self) {
+        self.producer.hand_over(std::mem::take(&mut self.entries));
+    }
+}
+
+impl Drop for Drafts<'_> {
+    fn drop(&mut self) {
+        for entry in &self.entries {
+            self.producer.shared().budget.free(entry.weight, 1);
         }
     }
 }

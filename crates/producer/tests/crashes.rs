@@ -18,7 +18,7 @@ use seawall_testkit::disk::PoweredDisk;
 use seawall_testkit::power::{Cut, CutAt, Power, Site};
 use seawall_testkit::runtime::live;
 use seawall_wal::disk::{FaultCounts, Faults, SimDisk};
-use stage::{Mood, Shelf, outgoing};
+use stage::{Mood, Shelf, outgoing, tell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -150,7 +150,7 @@ impl Run {
         let power = self.power();
         let clock = self.clock.clone();
         let state = live(&clock, self.live(&power));
-        self.shelf.tell(|| format!("the life ended: {:?}, while {state:?}", power.died_at()));
+        tell(|| format!("the life ended: {:?}, while {state:?}", power.died_at()));
         match power.died_at() {
             Some((site, cut)) => {
                 *self.met.deaths.entry((site, cut == Cut::Power)).or_default() += 1;
@@ -280,7 +280,7 @@ async fn send(
         match rng.u8(0..5) {
             0 | 1 => {
                 let answers = producer.send_all::<Replicated>(records).await;
-                tell(key, first, &answers);
+                tell(|| format!("{key}:{first} {answers:?}"));
                 (first..).zip(answers).for_each(|(n, answer)| note(n, answer.is_ok()));
             }
             2 => {
@@ -297,18 +297,11 @@ async fn send(
             }
             _ => {
                 let answers = producer.send_all::<Synced>(records).await;
-                tell(key, first, &answers);
+                tell(|| format!("{key}:{first} {answers:?}"));
                 (first..).zip(answers).for_each(|(n, answer)| note(n, answer.is_ok()));
             }
         }
         tokio::time::sleep(Duration::from_millis(rng.u64(1..200))).await;
-    }
-}
-
-/// A seed that is replayed alone tells its story.
-fn tell(key: &str, first: u64, answers: &[impl std::fmt::Debug]) {
-    if std::env::var_os("SEAWALL_SEED").is_some() {
-        println!("{key}:{first} {answers:?}");
     }
 }
 

@@ -1,4 +1,7 @@
-//! `seawall wal inspect|verify|repair`: logs on disk that belong to no running process, explained.
+//! `seawall wal inspect|verify|repair|replay|export`: logs on disk that belong to no running process, explained;
+//! spills of producers among them.
+
+mod spill;
 
 use crate::embedded;
 use crate::exit::{Failure, Kind, Outcome};
@@ -38,6 +41,10 @@ enum Action {
         #[arg(long)]
         write: bool,
     },
+    /// Deliver what waits in a producer's spill, in order, and write down how far it came.
+    Replay(spill::Replay),
+    /// Print the records in a producer's spill, one a line, as `produce --lines json` reads them.
+    Export(spill::Export),
 }
 
 /// Runs the command.
@@ -45,7 +52,11 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let format = arguments.format;
     match arguments.action {
         Action::Inspect { dir } => each(&dir, |log| {
-            show(log, &inspect(&RealDisk, log).map_err(embedded::failure)?, format)?;
+            let inspection = inspect(&RealDisk, log).map_err(embedded::failure)?;
+            show(log, &inspection, format)?;
+            if inspection.damage().is_none() {
+                spill::explain(log, &inspection, format)?;
+            }
             Ok(0)
         })
         .map(|_| ()),
@@ -57,6 +68,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             let left = each(&dir, |log| mend(log, write, format))?;
             verdict(left)
         }
+        Action::Replay(replay) => spill::replay(&replay, format),
+        Action::Export(export) => spill::export(&export),
     }
 }
 

@@ -90,3 +90,57 @@ fn a_directory_without_logs_is_told() {
         assert!(seawall(&["wal", action, text(dir.path())], "").fails(3).contains("no log"));
     }
 }
+
+/// A sink that is away.
+struct Away;
+
+impl seawall_core::Sink for Away {
+    async fn send(
+        &self,
+        records: Vec<seawall_core::Outgoing>,
+    ) -> Vec<Result<seawall_core::Receipt, seawall_core::Fault>> {
+        let away = || seawall_core::Fault::new(seawall_core::Class::Transient, "away");
+        records.iter().map(|_| Err(away())).collect()
+    }
+}
+
+#[test]
+fn a_spill_is_explained_exported_and_replayed_only_when_told_to() {
+    use seawall_core::{Outgoing, Record};
+    use seawall_producer::{Producer, ProducerOptions, SpillOptions, Synced, Target};
+    let dir = tempfile::tempdir().unwrap();
+    let (spill, data) = (dir.path().join("spill"), dir.path().join("data"));
+    seawall(&["produce", "orders", "--data", text(&data), "--create", "1"], "").ok();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let disk = Some(SpillOptions::new(&spill, "tests"));
+        let options = ProducerOptions { spill: disk, ..ProducerOptions::default() };
+        let producer = Producer::open(options, vec![Target::new("away", Away)]).unwrap();
+        for n in 0..5 {
+            let record = Record::new(bytes::Bytes::from_static(b"k"), format!("{n}"));
+            let order = Outgoing { topic: "orders".into(), partition: None, record };
+            producer.send::<Synced>(order).await.unwrap();
+        }
+        let busy = seawall(&["wal", "replay", text(&spill), "--data", text(&data), "--write"], "");
+        assert!(busy.fails(4).contains("in use by another process"));
+        producer.close(std::time::Duration::from_millis(1)).await;
+    });
+    let before = files(&spill);
+    let inspected = seawall(&["wal", "inspect", text(&spill)], "").ok();
+    assert!(inspected.contains("5 records waiting to be delivered, 0 delivered already"), "{inspected}");
+    assert!(inspected.contains("spill of \"tests\": 5 records"), "{inspected}");
+    seawall(&["wal", "verify", text(&spill)], "").ok();
+    let exported = seawall(&["wal", "export", text(&spill)], "").ok();
+    assert_eq!(exported.lines().count(), 5);
+    assert!(exported.lines().all(|line| line.contains("orders") && line.contains("ce-id")), "{exported}");
+    let planned = seawall(&["wal", "replay", text(&spill), "--data", text(&data)], "").ok();
+    assert!(planned.contains("would deliver 5 records"), "{planned}");
+    assert!(before == files(&spill), "looking changes nothing");
+    let done = seawall(&["wal", "replay", text(&spill), "--data", text(&data), "--write"], "").ok();
+    assert!(done.contains("5 records delivered, 0 left"), "{done}");
+    let values = seawall(&["consume", "orders", "--data", text(&data), "--from-start"], "").ok();
+    assert_eq!(values, "0\n1\n2\n3\n4\n");
+    let again = seawall(&["wal", "replay", text(&spill), "--data", text(&data), "--write"], "").ok();
+    assert!(again.contains("0 records delivered"), "{again}");
+    assert!(seawall(&["wal", "export", text(&data)], "").fails(3).contains("no spill"));
+}

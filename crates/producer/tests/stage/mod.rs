@@ -167,17 +167,18 @@ impl Shelf {
         }
     }
 
-    /// A seed that is replayed alone tells its story.
-    pub fn tell(&self, what: impl FnOnce() -> String) {
-        if std::env::var_os("SEAWALL_SEED").is_some() {
-            println!("{}", what());
-        }
-    }
-
     pub fn of(&self, key: &str) -> String {
         let taken = self.taken();
         let of: Vec<_> = taken.iter().filter(|(k, ..)| k == key).map(|(_, n, _)| n.to_string()).collect();
         of.join(" ")
+    }
+}
+
+/// A seed that is replayed alone tells its story.
+#[expect(clippy::print_stdout, reason = "for a person who replays a seed")]
+pub fn tell(what: impl FnOnce() -> String) {
+    if std::env::var_os("SEAWALL_SEED").is_some() {
+        println!("{}", what());
     }
 }
 
@@ -203,7 +204,7 @@ impl Sink for Shelf {
             inner.calls += 1;
             *inner.moods.entry(mood).or_default() += 1;
         }
-        self.tell(|| format!("{mood:?} {:?}", records.iter().map(|r| &r.record.value).collect::<Vec<_>>()));
+        tell(|| format!("{mood:?} {:?}", records.iter().map(|r| &r.record.value).collect::<Vec<_>>()));
         tokio::time::sleep(self.latency).await;
         if let Some(power) = &self.power {
             power.alive(Site::BeforeSend).await;
@@ -214,7 +215,7 @@ impl Sink for Shelf {
             Mood::Up => self.write(&records),
             Mood::Down => answers = all(failed(Class::Transient, "no broker")),
             Mood::Overload => {
-                answers = all(failed(Class::Overload, "too much to do").after(Duration::from_millis(300)))
+                answers = all(failed(Class::Overload, "too much to do").after(Duration::from_millis(300)));
             }
             Mood::Refuse => {
                 self.inner.lock().unwrap().refused.extend(records.iter().map(named));
