@@ -132,12 +132,14 @@ pub(super) fn export(arguments: &Export) -> Outcome {
     let _ = summary(&arguments.dir)?;
     let mut printed = Ok(());
     let looked = look::each::<_, OpenError>(&RealDisk, &arguments.dir, |seq, kept| {
-        let record = match (arguments.which, kept) {
-            (Which::Waiting, Kept::Waiting(record))
-            | (Which::Delivered, Kept::Delivered(record))
-            | (Which::Refused, Kept::Refused { record, .. }) => record,
-            _ => return Ok(()),
+        let (of, record) = match kept {
+            Kept::Waiting(record) => (Which::Waiting, record),
+            Kept::Delivered(record) => (Which::Delivered, record),
+            Kept::Refused { record, .. } => (Which::Refused, record),
         };
+        if of != arguments.which {
+            return Ok(());
+        }
         if printed.is_ok() {
             let place = TopicPartition::new(record.topic, record.partition.unwrap_or(0));
             printed = output::data(format_args!("{}", line::to_line(&place, seq, &record.record)));
@@ -168,13 +170,12 @@ pub(super) fn replay(arguments: &Replay, format: Format) -> Outcome {
     if !arguments.write {
         return tell(0, before.waiting, None);
     }
-    let destination = match &arguments.to.data {
-        Some(dir) => Destination::Log(embedded::open(dir, true)?),
-        None => {
-            let connection = Connection::new(&arguments.to.bootstrap);
-            let sink = KafkaSink::open(&connection, &SinkOptions::default()).map_err(Failure::input)?;
-            Destination::Kafka(Box::new(sink))
-        }
+    let destination = if let Some(dir) = &arguments.to.data {
+        Destination::Log(embedded::open(dir, true)?)
+    } else {
+        let connection = Connection::new(&arguments.to.bootstrap);
+        let sink = KafkaSink::open(&connection, &SinkOptions::default()).map_err(Failure::input)?;
+        Destination::Kafka(Box::new(sink))
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
