@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr; the exit code says how it ended ([`exit::Kind`]).
 
 mod client;
+mod cluster;
 mod command;
 mod embedded;
 mod exit;

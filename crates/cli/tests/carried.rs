@@ -1,5 +1,6 @@
 //! 200,000 orders of 1,000 keys through a real Seawall process to a real service in another language that
-//! fails, resets and dawdles: each key in order, each effect once, nothing left over.
+//! fails, resets and dawdles: each key in order, each effect once, nothing left over. On the embedded log, and on
+//! three real brokers.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +12,7 @@
 
 mod house;
 
+use house::ground::Ground;
 use house::load::{Load, Shape};
 use house::seawall::Seawall;
 use house::service::Service;
@@ -18,13 +20,25 @@ use std::time::Duration;
 
 #[test]
 fn every_order_arrives_once_and_in_key_order_at_a_faulty_service() {
+    carried("carried", &Ground::Log, 200_000);
+}
+
+/// The same on three brokers; all 200,000 with SEAWALL_SOAK.
+#[test]
+fn every_order_arrives_once_and_in_key_order_over_three_brokers() {
+    let Some(ground) = Ground::three_brokers("carried_kafka") else { return };
+    let records = if std::env::var_os("SEAWALL_SOAK").is_some() { 200_000 } else { 40_000 };
+    carried("carried_kafka", &ground, records);
+}
+
+fn carried(test: &str, ground: &Ground, records: u64) {
     let faults = ["-errors=0.05", "-resets=0.02", "-slow=0.05", "-slow-for=10ms", "-seed=7"];
-    let Some(service) = Service::start("carried", &faults) else { return };
+    let Some(service) = Service::start(test, &faults) else { return };
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("orders.toml");
-    std::fs::write(&config, house::config(dir.path(), service.addr)).unwrap();
+    std::fs::write(&config, house::config(dir.path(), service.addr, ground)).unwrap();
     let seawall = Seawall::run(&config);
-    let shape = Shape { records: 200_000, keys: 250, batch: 100, producers: 4, seed: 11 };
+    let shape = Shape { records, keys: 250, batch: 100, producers: 4, seed: 11 };
     let load = Load::start(seawall.ingest, shape);
     let receipts =
         house::wait_for("all receipts", Duration::from_mins(10), || load.finished().then(|| load.receipts()));

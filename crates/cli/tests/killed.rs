@@ -12,6 +12,7 @@
 
 mod house;
 
+use house::ground::Ground;
 use house::load::{Load, Shape};
 use house::seawall::Seawall;
 use house::service::Service;
@@ -23,17 +24,30 @@ const IN_FLIGHT: u64 = house::CONCURRENCY;
 #[test]
 fn nothing_with_a_receipt_is_lost_when_seawall_is_killed_at_any_instant() {
     let kills = if std::env::var_os("SEAWALL_SOAK").is_some() { 200 } else { 12 };
+    killed("killed", &Ground::Log, kills);
+}
+
+/// The same on three brokers: what is repeated was in flight, or its `Done` or its commit was not durable yet.
+#[test]
+fn nothing_with_a_receipt_is_lost_on_three_brokers_when_seawall_is_killed_at_any_instant() {
+    let Some(ground) = Ground::three_brokers("killed_kafka") else { return };
+    let kills = if std::env::var_os("SEAWALL_SOAK").is_some() { 60 } else { 6 };
+    killed("killed_kafka", &ground, kills);
+}
+
+fn killed(test: &str, ground: &Ground, kills: u64) {
     let faults = ["-errors=0.05", "-resets=0.02", "-slow=0.05", "-slow-for=10ms", "-seed=3"];
-    let Some(service) = Service::start("killed", &faults) else { return };
+    let Some(service) = Service::start(test, &faults) else { return };
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("orders.toml");
-    std::fs::write(&config, house::config(dir.path(), service.addr)).unwrap();
+    std::fs::write(&config, house::config(dir.path(), service.addr, ground)).unwrap();
 
     let mut seawall = Seawall::run(&config);
     let shape = Shape { records: u64::MAX, keys: 250, batch: 20, producers: 4, seed: 5 };
     let load = Load::start(seawall.ingest, shape);
     for seed in 0..kills {
         let mut rng = fastrand::Rng::with_seed(seed);
+        ground.underway(&load);
         std::thread::sleep(Duration::from_millis(rng.u64(20..1_000)));
         seawall.kill();
         seawall = Seawall::run(&config);

@@ -52,7 +52,8 @@ fn run_against_nobody(dir: &Path) -> Seawall {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = dir.join("orders.toml");
     // Nothing becomes a dead letter while the test counts.
-    let patient = house::config(dir, gone).replace("attempts = 100", "attempts = 1000000\ntotal = \"2h\"");
+    let patient = house::config(dir, gone, &house::ground::Ground::Log)
+        .replace("attempts = 100", "attempts = 1000000\ntotal = \"2h\"");
     std::fs::write(&config, patient).unwrap();
     Seawall::run(&config)
 }

@@ -115,6 +115,62 @@ impl Connection {
     }
 }
 
+/// Settings that Seawall sets itself, and what there is instead. Aliases of librdkafka stand beside their names.
+const OWNED: [(&str, &str); 31] = [
+    ("bootstrap.servers", "it is `bootstrap`"),
+    ("metadata.broker.list", "it is `bootstrap`"),
+    ("client.id", "it is `client_id` of the pipeline's member"),
+    ("group.id", "it is `group` of the pipeline"),
+    ("group.instance.id", "it is `instance_id` of the pipeline's member"),
+    ("group.protocol", "Seawall is a member of the classic protocol"),
+    ("session.timeout.ms", "it is `session_timeout` of the pipeline's member"),
+    ("max.poll.interval.ms", "it is `poll_interval_max` of the pipeline's member"),
+    ("partition.assignment.strategy", "Seawall joins as cooperative-sticky"),
+    ("auto.offset.reset", "it is `start_at` of the pipeline's member"),
+    ("enable.auto.commit", "Seawall commits what is finished, and nothing else"),
+    ("auto.commit.enable", "Seawall commits what is finished, and nothing else"),
+    ("auto.commit.interval.ms", "it is `commit.interval` of the pipeline"),
+    ("enable.auto.offset.store", "Seawall commits what is finished, and nothing else"),
+    ("enable.partition.eof", "Seawall sets it"),
+    ("isolation.level", "Seawall reads what transactions have committed"),
+    ("statistics.interval.ms", "lag is read from it"),
+    ("enable.idempotence", "without it a retry writes a record twice"),
+    ("acks", "a receipt `replicated` needs all replicas"),
+    ("request.required.acks", "a receipt `replicated` needs all replicas"),
+    ("transactional.id", "Seawall sets it"),
+    ("partitioner", "keys are placed as Kafka's own clients place them"),
+    ("compression.type", "Seawall sets it"),
+    ("compression.codec", "Seawall sets it"),
+    ("message.timeout.ms", "Seawall sets it"),
+    ("delivery.timeout.ms", "Seawall sets it"),
+    ("linger.ms", "Seawall sets it"),
+    ("queue.buffering.max.ms", "Seawall sets it"),
+    ("queue.buffering.max.kbytes", "Seawall sets it"),
+    ("queue.buffering.max.messages", "Seawall sets it"),
+    ("message.max.bytes", "the topic's `max.message.bytes` decides"),
+];
+
+/// Why a client setting is not the user's to set; `None` where it is.
+pub fn owned(name: &str) -> Option<&'static str> {
+    OWNED.iter().find(|(owned, _)| *owned == name).map(|(_, instead)| *instead)
+}
+
+/// Whether a client setting holds something that must show nowhere.
+pub fn is_secret(name: &str) -> bool {
+    name.contains("password")
+        || name.contains("secret")
+        || matches!(name, "ssl.key.pem" | "ssl_key" | "sasl.oauthbearer.config" | "sasl.jaas.config")
+}
+
+/// Whether librdkafka, as it was built, takes `value` for the setting `name`. No broker is asked.
+///
+/// # Errors
+/// What librdkafka says.
+pub fn check_setting(name: &str, value: &str) -> Result<(), KafkaError> {
+    let made = ClientConfig::new().set(name, value).create_native_config();
+    made.map(drop).map_err(|source| Connection::default().unusable("reading its settings", source))
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
@@ -122,5 +178,42 @@ impl fmt::Debug for Connection {
             .field("properties", &self.properties)
             .field("secrets", &self.secrets.keys().collect::<Vec<_>>())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_seawall_owns_is_known_to_the_client() {
+        for (name, instead) in OWNED {
+            let unknown = rdkafka_says(name).is_some_and(|said| said.contains("No such configuration"));
+            assert!(!unknown && !instead.is_empty(), "{name}");
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    /// The complaint about a value that no setting takes.
+    fn rdkafka_says(name: &str) -> Option<String> {
+        check_setting(name, "").err().map(|error| seawall_core::Fault::from(error).to_string())
+    }
+
+    #[test]
+    fn unknown_settings_are_told_and_secrets_are_known_by_name() {
+        assert!(rdkafka_says("no.such.setting").unwrap().contains("no.such.setting"));
+        assert!(check_setting("sasl.mechanism", "PLAIN").is_ok());
+        for secret in ["sasl.password", "ssl.key.password", "sasl.oauthbearer.client.secret", "ssl.key.pem"] {
+            assert!(is_secret(secret), "{secret}");
+        }
+        assert!(!is_secret("sasl.username"));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let mut connection = Connection::new(["a:1"]);
+        connection.secrets.insert("sasl.password".to_owned(), "canary".to_owned().into());
+        let shown = format!("{connection:?}");
+        assert!(shown.contains("sasl.password") && !shown.contains("canary"), "{shown}");
     }
 }

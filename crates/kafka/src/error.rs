@@ -128,6 +128,33 @@ impl KafkaError {
         }
     }
 
+    /// Whether it says that a record is larger than the topic, or Seawall, takes.
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Self::Record(_) => true,
+            Self::Refused { code, .. } => {
+                matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it says that there is no such topic.
+    pub fn is_unknown_topic(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition,
+                ..
+            }
+        )
+    }
+
+    /// Whether the settings are at fault, rather than what a broker says to them.
+    pub fn is_setting(&self) -> bool {
+        matches!(self, Self::Setting { .. } | Self::Client { .. } | Self::WithoutTls { .. })
+    }
+
     pub(crate) fn setting(name: &str, value: &str, want: &str) -> Self {
         Self::Setting { name: name.to_owned(), value: value.to_owned(), want: want.to_owned() }
     }

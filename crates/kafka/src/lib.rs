@@ -4,15 +4,19 @@
 //! becomes a [`KafkaError`] with a class, what an assignment is becomes a generation.
 
 pub mod admin;
+pub mod bookmark;
 pub mod connection;
 pub mod error;
 pub mod lag;
 pub mod position;
+pub mod reader;
 pub mod sink;
 pub mod source;
 
 pub use admin::Admin;
+pub use bookmark::Bookmark;
 pub use connection::Connection;
 pub use error::KafkaError;
+pub use reader::Reader;
 pub use sink::{KafkaSink, SinkOptions};
 pub use source::{KafkaSource, SourceOptions, StartAt};

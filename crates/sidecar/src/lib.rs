@@ -4,8 +4,10 @@
 pub mod access;
 pub mod admin;
 pub mod cloudevents;
+pub mod cluster;
 pub mod config;
 pub mod dashboard;
+pub mod destination;
 pub mod ingest;
 pub mod line;
 pub mod listen;

@@ -1,6 +1,7 @@
 //! `seawall consume TOPIC`: a topic's records, as lines.
 
 use crate::client::Client;
+use crate::cluster::{self, ClusterArguments};
 use crate::embedded;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Format};
@@ -8,14 +9,21 @@ use bytes::{Buf, BytesMut};
 use http::Method;
 use http_body_util::BodyExt;
 use seawall_core::{Limit, Record, TopicPartition, WallMs};
+use seawall_kafka::{Connection, Reader};
 use seawall_log::Broker;
 use seawall_sidecar::line;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
+use tokio::runtime::Runtime;
 use url::Url;
 
 /// What is read from the disk at a time.
 const CHUNK: Limit = Limit { records: 1_024, bytes: 1 << 20 };
+
+/// How often a cluster is asked whether there is more.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Print the records of a topic, one a line. No group position is moved.
 #[derive(Debug, clap::Args)]
@@ -40,6 +48,8 @@ pub(crate) struct Arguments {
     /// The data directory of a Seawall that is not running, instead of an address.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     /// `text`: the values alone; `json`: whole records, as `produce --lines json` reads them.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -55,7 +65,48 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
-    runtime.block_on(print_running(&arguments))
+    match arguments.cluster.connection()? {
+        Some(connection) => print_cluster(&runtime, &connection, &arguments),
+        None => runtime.block_on(print_running(&arguments)),
+    }
+}
+
+/// Prints what each partition holds, one after the other; then, unless told to end there, what comes.
+fn print_cluster(runtime: &Runtime, connection: &Connection, arguments: &Arguments) -> Outcome {
+    let admin = cluster::admin(connection)?;
+    let topic = runtime.block_on(admin.existing_topic(&arguments.topic)).map_err(cluster::failure)?;
+    let places: Vec<TopicPartition> = topic
+        .partitions
+        .iter()
+        .filter(|partition| arguments.partition.is_none_or(|wanted| wanted == partition.number))
+        .map(|partition| TopicPartition::new(topic.name.as_str(), partition.number))
+        .collect();
+    if places.is_empty() {
+        let last = topic.partitions.len().saturating_sub(1);
+        return Err(Failure::input(format_args!("--partition: {} has 0 to {last}", topic.name)));
+    }
+    let mut reader = Reader::open(connection, cluster::ANSWER_WITHIN);
+    let mut next: BTreeMap<TopicPartition, u64> = BTreeMap::new();
+    loop {
+        let spans = runtime.block_on(admin.spans(&places)).map_err(cluster::failure)?;
+        for (place, span) in &spans {
+            let first = if arguments.from_start { span.begin } else { span.end };
+            let next = next.entry(place.clone()).or_insert(first);
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            while *next < span.end {
+                let batch = reader.read(place, *next, span.end, CHUNK).map_err(cluster::failure)?;
+                for fetched in &batch.records {
+                    print(&mut out, place, fetched.offset, &fetched.record, arguments.format)?;
+                }
+                *next = batch.next.max(*next + 1);
+            }
+            out.flush().map_err(output::closed)?;
+        }
+        if arguments.exit_at_end {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 fn print_embedded(broker: &Broker, arguments: &Arguments) -> Outcome {

@@ -38,7 +38,7 @@ enum Action {
         /// How many at most.
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// Only those whose key, token or error contains this.
+        /// Only those whose key, value or error contains this.
         #[arg(long, value_name = "TEXT")]
         matching: Option<String>,
     },
@@ -77,6 +77,9 @@ struct Which {
     /// All of them.
     #[arg(long)]
     all: bool,
+    /// Those whose key, value or error contains this.
+    #[arg(long, value_name = "TEXT")]
+    matching: Option<String>,
     /// These, as PARTITION/OFFSET of the dead-letter topic.
     #[arg(value_name = "ID")]
     ids: Vec<Id>,
@@ -103,6 +106,9 @@ impl Which {
     fn body(&self) -> Value {
         if self.all {
             return json!({ "all": true });
+        }
+        if let Some(text) = &self.matching {
+            return json!({ "filter": text });
         }
         let ids: Vec<_> =
             self.ids.iter().map(|id| json!({ "partition": id.partition, "offset": id.offset })).collect();

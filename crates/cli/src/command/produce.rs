@@ -1,6 +1,7 @@
 //! `seawall produce TOPIC`: lines into a topic.
 
 use crate::client::{Client, told};
+use crate::cluster::{self, ClusterArguments};
 use crate::exit::{Failure, Outcome};
 use crate::input::{self, Input, Lines};
 use crate::{embedded, output};
@@ -9,6 +10,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use seawall_core::{Clock, Outgoing, Record, Sink, SystemClock, TopicPartition};
+use seawall_kafka::{Connection, KafkaSink, SinkOptions};
 use seawall_log::{Broker, TopicOptions};
 use seawall_sidecar::line;
 use serde_json::Value;
@@ -40,6 +42,8 @@ pub(crate) struct Arguments {
     /// The data directory of a Seawall that is not running, instead of an address.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     /// With --data: make the topic, with so many partitions, where it does not exist.
     #[arg(long, value_name = "PARTITIONS", requires = "data")]
     create: Option<u32>,
@@ -54,6 +58,7 @@ pub(crate) struct Arguments {
 enum Destination {
     Running(Box<Client>),
     Embedded(Broker),
+    Cluster(Box<KafkaSink>),
 }
 
 /// Runs the command.
@@ -61,9 +66,12 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     if arguments.key_separator.as_deref() == Some("") {
         return Err(Failure::input("--key-separator is empty; give the text that ends the key, such as ':'"));
     }
-    let destination = destination(&arguments)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
+    let destination = match arguments.cluster.connection()? {
+        Some(connection) => runtime.block_on(on_cluster(&connection, &arguments.topic))?,
+        None => destination(&arguments)?,
+    };
     let sent = runtime.block_on(produce(arguments, &destination));
     if let Destination::Embedded(broker) = destination {
         broker.close().map_err(embedded::failure)?;
@@ -88,6 +96,13 @@ fn destination(arguments: &Arguments) -> Result<Destination, Failure> {
     // Before the first line is read, so that nothing is half written for a misspelt name.
     broker.describe(&arguments.topic).map_err(Failure::input)?;
     Ok(Destination::Embedded(broker))
+}
+
+/// The cluster's topic must be there, before the first line is read: its producer would make one by the way.
+async fn on_cluster(connection: &Connection, topic: &str) -> Result<Destination, Failure> {
+    cluster::admin(connection)?.existing_topic(topic).await.map_err(cluster::failure)?;
+    let sink = KafkaSink::open(connection, &SinkOptions::default()).map_err(cluster::failure)?;
+    Ok(Destination::Cluster(Box::new(sink)))
 }
 
 async fn produce(arguments: Arguments, destination: &Destination) -> Outcome {
@@ -134,15 +149,16 @@ async fn send(to: &Destination, topic: &Arc<str>, batch: Vec<Record>, progress: 
     let count = batch.len() as u64;
     match to {
         Destination::Embedded(broker) => append(broker, topic, batch).await?,
+        Destination::Cluster(sink) => append(&**sink, topic, batch).await?,
         Destination::Running(client) => post(client, topic, &batch).await?,
     }
     progress.inc(count);
     Ok(())
 }
 
-async fn append(broker: &Broker, topic: &Arc<str>, batch: Vec<Record>) -> Outcome {
+async fn append(sink: &impl Sink, topic: &Arc<str>, batch: Vec<Record>) -> Outcome {
     let outgoing = |record| Outgoing { topic: topic.clone(), partition: None, record };
-    for receipt in broker.send(batch.into_iter().map(outgoing).collect()).await {
+    for receipt in sink.send(batch.into_iter().map(outgoing).collect()).await {
         let _ = receipt.map_err(Failure::environment)?;
     }
     Ok(())

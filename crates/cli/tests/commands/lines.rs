@@ -140,7 +140,7 @@ fn what_a_running_seawall_gives_can_be_piped_back_into_it() {
 fn a_seawall_with_a_rate_limit_is_waited_for_and_each_line_arrives_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("orders.toml");
-    let config = house::config(dir.path(), ([127, 0, 0, 1], 9).into());
+    let config = house::config(dir.path(), ([127, 0, 0, 1], 9).into(), &house::ground::Ground::Log);
     std::fs::write(&file, format!("[ingest]\nrate = 1000\nburst = 150\n{config}")).unwrap();
     let server = Seawall::run(&file);
     let at = format!("http://{}", server.ingest);

@@ -34,7 +34,7 @@ fn one_order_is_synced_delivered_and_seen_everywhere_and_never_again() {
 fn sighup_takes_new_limits_and_refuses_a_broken_file_whole() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("orders.toml");
-    let config = house::config(dir.path(), ([127, 0, 0, 1], 9).into());
+    let config = house::config(dir.path(), ([127, 0, 0, 1], 9).into(), &house::ground::Ground::Log);
     std::fs::write(&file, &config).unwrap();
     let server = Seawall::run(&file);
     let limit = || server.overview()["pipelines"][0]["guard"]["concurrency"]["limit"].as_u64().unwrap();

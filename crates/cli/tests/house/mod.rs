@@ -2,6 +2,7 @@
 //! HTTP between them.
 #![allow(dead_code, reason = "each test binary uses its own part of the house")]
 
+pub mod ground;
 pub mod http;
 pub mod load;
 pub mod seawall;
@@ -29,20 +30,28 @@ pub const CONCURRENCY: u64 = 64;
 pub const SETTLE_BATCH_MAX: u64 = 2 * 1_024;
 
 /// The configuration that the end-to-end tests run: everything on, pauses short.
-pub fn config(dir: &std::path::Path, service: std::net::SocketAddr) -> String {
+pub fn config(dir: &std::path::Path, service: std::net::SocketAddr, ground: &ground::Ground) -> String {
     format!(
         r#"
+{clusters}
+
 [data]
 dir = {data:?}
+
+[ingest]
+sink = "{place}"
 
 [[topic]]
 name = "orders"
 partitions = 8
+{topic}
 
 [[pipeline]]
 name = "orders"
+source = "{place}"
 topics = ["orders"]
 ordering = "key"
+{member}
 
 [pipeline.push]
 url = "http://{service}/orders"
@@ -63,6 +72,10 @@ store = "embedded"
 bound = "20s"
 "#,
         data = dir.join("data").display().to_string(),
+        clusters = ground.clusters(),
+        place = ground.place(),
+        topic = ground.topic(),
+        member = ground.member(),
     )
 }
 

@@ -67,6 +67,18 @@ impl Admin {
         self.blocking(move |asking| asking.topic(&name)).await
     }
 
+    /// One topic that must be there.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`], of the class `Permanent` where there is no such topic or it may not be seen.
+    pub async fn existing_topic(&self, name: &str) -> Result<Topic, KafkaError> {
+        let missing = || {
+            let source = ClientError::Global(RDKafkaErrorCode::UnknownTopic);
+            KafkaError::refused(format!("looking for topic {name}"), source)
+        };
+        self.topic(name).await?.ok_or_else(missing)
+    }
+
     /// Makes a topic.
     ///
     /// # Errors

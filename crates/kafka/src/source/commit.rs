@@ -11,7 +11,7 @@ use crate::error::KafkaError;
 use crate::position;
 use crate::position::overflow::Overflow;
 use rdkafka::Offset as ClientOffset;
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use seawall_core::Commit;
 use std::sync::Arc;
@@ -98,7 +98,13 @@ impl Committer {
     }
 }
 
-fn write(consumer: &GroupConsumer, group: &str, overflow: &mut Overflow, commits: &[Commit]) -> Answer {
+/// Writes positions of `group`, as the member that `consumer` is, or from outside of a group without members.
+pub(crate) fn write<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    group: &str,
+    overflow: &mut Overflow,
+    commits: &[Commit],
+) -> Answer {
     let mut metadata: Vec<Option<String>> =
         commits.iter().map(|commit| position::inline(&commit.position.beyond)).collect();
     let large: Vec<usize> = (0..commits.len()).filter(|nth| metadata[*nth].is_none()).collect();

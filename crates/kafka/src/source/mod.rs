@@ -36,7 +36,9 @@ mod gather;
 mod options;
 mod reread;
 
+pub(crate) use commit::write as commit_positions;
 pub use options::{SourceOptions, StartAt};
+pub(crate) use reread::Rereader;
 
 use crate::connection::Connection;
 use crate::error::{KafkaError, Troubled, explained, meaning};
@@ -48,7 +50,6 @@ use convert::Copier;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use reread::Rereader;
 use seawall_core::{
     Batch, Class, Clock, Commit, Event, Fault, Generation, Limit, Offset, Source, SystemClock,
     TopicPartition, Waker,

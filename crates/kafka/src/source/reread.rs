@@ -20,7 +20,7 @@ use std::time::Duration;
 const READ: Duration = Duration::from_millis(100);
 
 /// See the module.
-pub(super) struct Rereader {
+pub(crate) struct Rereader {
     connection: Connection,
     group: Arc<str>,
     timeout: Duration,
@@ -32,13 +32,13 @@ pub(super) struct Rereader {
 }
 
 impl Rereader {
-    pub(super) fn new(connection: Connection, group: Arc<str>, timeout: Duration) -> Self {
+    pub(crate) fn new(connection: Connection, group: Arc<str>, timeout: Duration) -> Self {
         let (copier, clock) = (Copier::default(), SystemClock::new());
         Self { connection, group, timeout, consumer: None, at: None, copier, clock }
     }
 
     /// Records of `tp` in `from..to`; none, with `next` at `from`, where the broker has not answered yet.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         tp: &TopicPartition,
         from: Offset,
@@ -153,7 +153,7 @@ impl Rereader {
     }
 
     /// The bytes that a pointer of `tp` points to; `None` where they are not there.
-    pub(super) fn position(
+    pub(crate) fn position(
         &mut self,
         pointer: &Pointer,
         tp: &TopicPartition,

@@ -1,6 +1,7 @@
 //! The plain routes: probes, metrics, overview, pipelines.
 
 use super::routes::State as Parts;
+use crate::cluster::Standing;
 use crate::metrics::{self, Scrape};
 use crate::overview::{self, Moment};
 use crate::pipeline::{Pipeline, PipelineError};
@@ -73,7 +74,8 @@ pub(super) async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Ready: the log can be written, no pipeline has failed, and nobody said stop.
+/// Ready: the log can be written, every cluster answers, every pipeline has joined its group and none has failed,
+/// and nobody said stop.
 pub(super) async fn readyz(State((state, _)): State<Parts>) -> Answered {
     let shared = state.shared;
     let mut reasons = Vec::new();
@@ -85,9 +87,21 @@ pub(super) async fn readyz(State((state, _)): State<Parts>) -> Answered {
         let why = health.reason.unwrap_or_else(|| "no reason is known".to_owned());
         reasons.push(format!("the log cannot be written: {why}"));
     }
+    for cluster in shared.clusters.all() {
+        match cluster.standing() {
+            Standing::Ready => {}
+            Standing::Waiting(why) => {
+                reasons.push(format!("cluster {:?} does not answer: {why}", cluster.name()));
+            }
+            Standing::Refused(fault) => {
+                reasons.push(format!("cluster {:?} refuses: {fault}", cluster.name()));
+            }
+        }
+    }
     for pipeline in &shared.pipelines {
-        if let seawall_consumer::State::Failed(fault) = pipeline.snapshot().state {
-            reasons.push(format!("pipeline {:?} has failed: {fault}", pipeline.name()));
+        if let (state @ ("failed" | "joining"), Some(why)) = pipeline.state(&pipeline.snapshot()) {
+            let said = if state == "failed" { "has failed" } else { "has not joined its group" };
+            reasons.push(format!("pipeline {:?} {said}: {why}", pipeline.name()));
         }
     }
     if reasons.is_empty() {

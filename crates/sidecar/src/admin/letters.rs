@@ -61,7 +61,7 @@ pub(super) async fn list(
         Problem::bad_request("query", "after is no place; give the `next` of the page before, like 0-17")
     })?;
     let search = Search { limit, after, text: query("q").filter(|text| !text.is_empty()) };
-    let page = blocking(move || letters.page(&search).map_err(Fault::from)).await?;
+    let page = blocking(move || letters.page(&search)).await?;
     let items: Vec<Value> = page.letters.iter().map(summary).collect();
     Ok(Json(json!({ "items": items, "next": page.next.map(|next| next.to_string()) })).into_response())
 }
@@ -97,7 +97,7 @@ pub(super) async fn show(
     let id: LetterId = format!("{partition}-{offset}").parse().map_err(|()| {
         Problem::bad_request("path", format!("{place} is no place; two numbers are, like 0/17"))
     })?;
-    let found = match blocking(move || letters.get(id).map_err(Fault::from)).await {
+    let found = match blocking(move || letters.get(id)).await {
         Err(problem) if problem.status() == StatusCode::BAD_REQUEST => None,
         found => found?,
     };

@@ -1,9 +1,11 @@
 //! What types cannot say: names, ranges, fields that must agree with each other.
 
+mod clusters;
+
 use super::pipeline::{Concurrency, Pipeline, RatePerSecond};
 use super::settings::{Config, PARTITIONS_MAX};
 use super::units::{Period, Size};
-use super::{Adaptive, Breaker, Guard, Push, Retry, RetryBudget, nearest};
+use super::{Adaptive, Breaker, Guard, Push, Retry, RetryBudget};
 use crate::push::target::{Target, Trust};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,9 +36,10 @@ const CONCURRENCY_MAX: u32 = 1_000_000;
 pub fn check(config: &Config) -> Vec<Complaint> {
     let mut out = Complaints::default();
     listeners(config, &mut out);
+    clusters::check(config, &mut out);
     topics(config, &mut out);
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut readers: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut readers: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
     for (at, pipeline) in config.pipeline.iter().enumerate() {
         let path = format!("pipeline[{at}]");
         self::pipeline(&path, pipeline, &mut out);
@@ -45,7 +48,8 @@ pub fn check(config: &Config) -> Vec<Complaint> {
             out.add(&path, "name", problem, "give each pipeline a name of its own");
         }
         for topic in &pipeline.topics {
-            if let Some(first) = readers.insert((pipeline.group(), topic), at).filter(|first| *first != at) {
+            let reader = (&*pipeline.source, pipeline.group(), &**topic);
+            if let Some(first) = readers.insert(reader, at).filter(|first| *first != at) {
                 let problem =
                     format!("pipeline[{first}] reads topic {topic:?} in group {:?}", pipeline.group());
                 out.add(&path, "group", problem, "give each pipeline a group of its own");
@@ -156,12 +160,12 @@ fn listeners(config: &Config, out: &mut Complaints) {
 }
 
 fn topics(config: &Config, out: &mut Complaints) {
-    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut names: BTreeMap<(Option<&str>, &str), usize> = BTreeMap::new();
     for (at, topic) in config.topic.iter().enumerate() {
         let path = format!("topic[{at}]");
         out.name(&path, "name", &topic.name);
         out.range(&path, "partitions", topic.partitions, 1, PARTITIONS_MAX);
-        if let Some(first) = names.insert(&topic.name, at) {
+        if let Some(first) = names.insert((topic.cluster.as_deref(), &topic.name), at) {
             out.add(&path, "name", format!("topic[{first}] has that name already"), "keep one of the two");
         }
         if let Some(bytes) = topic.retention_bytes {
@@ -173,18 +177,8 @@ fn topics(config: &Config, out: &mut Complaints) {
     }
 }
 
-/// The sources there are.
-const SOURCES: [&str; 1] = ["log"];
-
 fn pipeline(path: &str, pipeline: &Pipeline, out: &mut Complaints) {
     out.name(path, "name", &pipeline.name);
-    if !SOURCES.contains(&&*pipeline.source) {
-        let fix = match nearest(&pipeline.source, SOURCES) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => "available: \"log\" (the embedded log)".to_owned(),
-        };
-        out.add(path, "source", "there is no such source in this build", fix);
-    }
     if pipeline.topics.is_empty() {
         out.add(path, "topics", "a pipeline reads at least one topic", "name one, like [\"orders\"]");
     }

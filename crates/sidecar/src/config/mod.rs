@@ -7,6 +7,7 @@
 //! environment variable.
 
 mod check;
+mod cluster;
 mod error;
 mod outline;
 mod pipeline;
@@ -17,6 +18,7 @@ mod settings;
 mod units;
 
 pub use check::{Complaint, check, check_limits};
+pub use cluster::{Cluster, LOG, Member, Property, SecretPlace, StartAt};
 pub use error::{ConfigError, Finding};
 pub use pipeline::{
     Adaptive, Breaker, Claim, ClaimStore, Commit, Concurrency, DeadLetter, Drain, Guard, Mode, Ordering,
@@ -136,7 +138,7 @@ impl Source<'_> {
         let entry = outline.at(&span);
         let field = entry.map_or("", |e| &e.path);
         let choices = guide.choices(field);
-        let value = entry.filter(|e| !e.nested).and_then(|e| self.written(e.value.clone()));
+        let value = entry.filter(|e| !e.nested && !hides(e)).and_then(|e| self.written(e.value.clone()));
         let near =
             value.as_deref().map(|v| v.trim_matches('"')).and_then(|v| nearest(v, choices.iter().copied()));
         let fix = match (near, guide.meaning(field)) {
@@ -152,10 +154,16 @@ impl Source<'_> {
         let entry = outline.find(&complaint.field);
         let exact = entry.filter(|e: &&Entry| e.path == complaint.field);
         let at = entry.map_or(0, |e| exact.map_or(e.key.start, |e| e.value.start));
-        let value = exact.filter(|e| !e.nested).and_then(|e| self.written(e.value.clone()));
+        let value = exact.filter(|e| !e.nested && !hides(e)).and_then(|e| self.written(e.value.clone()));
         let fix = Some(complaint.fix.clone());
         Finding { value, ..self.finding(at, &complaint.field, complaint.problem.clone(), fix) }
     }
+}
+
+/// Whether what stands at `entry` may be a secret, in or out of its place.
+fn hides(entry: &Entry) -> bool {
+    let secret = seawall_kafka::connection::is_secret;
+    entry.path.contains(".secrets.") || secret(&entry.path) || secret(&entry.name)
 }
 
 #[cfg(test)]

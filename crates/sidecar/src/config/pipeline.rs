@@ -1,5 +1,6 @@
 //! What can be set about a pipeline.
 
+use super::cluster::{LOG, Member};
 use super::units::{Period, Size};
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 pub struct Pipeline {
     /// Its name, in metrics, the admin API and the dashboard.
     pub name: String,
-    /// Where records come from. Only `"log"` (the embedded log) so far.
+    /// Where records come from: `"log"` (the embedded log), or the name of a `[[cluster]]`.
     #[serde(default = "source_log")]
     pub source: String,
     /// The topics it reads.
@@ -21,6 +22,9 @@ pub struct Pipeline {
     /// The consumer group whose position it keeps; the pipeline's name by default.
     #[serde(default)]
     pub group: Option<String>,
+    /// How it is a member of that group, where the source is a cluster.
+    #[serde(default)]
+    pub member: Option<Member>,
     /// Which records wait for each other.
     #[serde(default)]
     pub ordering: Ordering,
@@ -50,13 +54,18 @@ pub struct Pipeline {
 }
 
 fn source_log() -> String {
-    "log".to_owned()
+    LOG.to_owned()
 }
 
 impl Pipeline {
     /// The consumer group.
     pub fn group(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Its membership, with the defaults where nothing is said.
+    pub fn member(&self) -> Member {
+        self.member.clone().unwrap_or_default()
     }
 
     /// The topic of its dead letters.

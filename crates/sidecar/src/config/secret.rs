@@ -13,7 +13,7 @@ pub(super) const TOKEN_BYTES_MAX: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.
-    #[error("{field}: cannot read the token file {}", path.display())]
+    #[error("{field}: cannot read the file {}", path.display())]
     Read {
         /// The field that names it.
         field: String,
@@ -30,6 +30,12 @@ pub enum SecretError {
         field: String,
         /// The variable.
         name: String,
+    },
+    /// There is nothing in it.
+    #[error("{field}: the secret is empty")]
+    Empty {
+        /// The field that names its place.
+        field: String,
     },
     /// The token could not be sent in a header, or could be guessed.
     #[error(

@@ -1,5 +1,6 @@
 //! What can be set: the process, its listeners, its topics. Pipelines have a file of their own.
 
+use super::cluster::{Cluster, LOG};
 use super::pipeline::{Concurrency, Pipeline, RatePerSecond};
 use super::units::{Period, Size};
 use schemars::JsonSchema;
@@ -17,6 +18,8 @@ pub struct Config {
     pub ingest: Ingest,
     /// The HTTP address of the admin API, the metrics and the dashboard.
     pub admin: Admin,
+    /// Kafka clusters to read from and to write to.
+    pub cluster: Vec<Cluster>,
     /// Topics with settings of their own. A topic that only a pipeline names exists with the defaults.
     pub topic: Vec<Topic>,
     /// The pipelines: each takes the records of its topics to one service.
@@ -44,6 +47,8 @@ pub struct Ingest {
     /// IP address and port to listen on; port 0 picks a free one.
     #[schemars(with = "String")]
     pub addr: SocketAddr,
+    /// Where records go: `"log"` (the embedded log), or the name of a `[[cluster]]`.
+    pub sink: String,
     /// A file whose first line is the bearer token that callers must present. Needed for an address other
     /// than loopback.
     pub token_file: Option<PathBuf>,
@@ -71,6 +76,7 @@ impl Default for Ingest {
     fn default() -> Self {
         Self {
             addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            sink: LOG.to_owned(),
             token_file: None,
             token_env: None,
             hosts: Vec::new(),
@@ -117,19 +123,26 @@ pub const PARTITIONS_DEFAULT: u32 = 8;
 /// The most partitions of a topic.
 pub const PARTITIONS_MAX: u32 = 1024;
 
-/// A topic of the embedded log.
+/// A topic of the embedded log, or of a Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topic {
     /// Its name: 1 to 200 of `a`–`z`, `A`–`Z`, `0`–`9`, `.`, `_` and `-`.
     pub name: String,
+    /// The `[[cluster]]` it belongs to, which gets it where it is missing. Without it, the embedded log.
+    #[serde(default)]
+    pub cluster: Option<String>,
     /// How many partitions, 1 to 1024. Fixed once the topic exists.
     #[serde(default = "partitions_default")]
     pub partitions: u32,
+    /// Copies of each partition, for a topic of a cluster; the brokers' default without it.
+    #[serde(default)]
+    pub replication: Option<u16>,
     /// Bytes kept per partition; the oldest segments go first. Without it, no bound.
     #[serde(default)]
     pub retention_bytes: Option<Size>,
-    /// How long records are kept. Without it, for ever.
+    /// How long records are kept. Without it, for ever (on a cluster: as its brokers do). Of a topic of a
+    /// cluster, retention is set when Seawall makes it.
     #[serde(default)]
     pub retention_age: Option<Period>,
 }
@@ -141,6 +154,13 @@ fn partitions_default() -> u32 {
 impl Topic {
     /// A topic with the defaults.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), partitions: PARTITIONS_DEFAULT, retention_bytes: None, retention_age: None }
+        Self {
+            name: name.into(),
+            cluster: None,
+            partitions: PARTITIONS_DEFAULT,
+            replication: None,
+            retention_bytes: None,
+            retention_age: None,
+        }
     }
 }

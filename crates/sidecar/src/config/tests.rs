@@ -46,6 +46,41 @@ const MISTAKES: &[(&str, &str)] = &[
         "source",
         "[[pipeline]]\nname = \"a\"\nsource = \"kafka\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"",
     ),
+    (
+        "source nearly a cluster",
+        "[[cluster]]\nname = \"kafka\"\nbootstrap = [\"a:1\"]\n[[pipeline]]\nname = \"a\"\nsource = \"kafak\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"",
+    ),
+    ("sink", "[ingest]\nsink = \"kafka\""),
+    ("topic of no cluster", "[[topic]]\nname = \"a\"\ncluster = \"kafka\""),
+    ("topic of the log as a cluster", "[[topic]]\nname = \"a\"\ncluster = \"log\""),
+    ("copies in the log", "[[topic]]\nname = \"a\"\nreplication = 3"),
+    (
+        "membership of the log",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\nmember.instance_id = \"x\"\npush.url = \"http://localhost:1/\"",
+    ),
+    (
+        "membership",
+        "[[cluster]]\nname = \"kafka\"\nbootstrap = [\"a:1\"]\n[[pipeline]]\nname = \"a\"\nsource = \"kafka\"\ntopics = [\"t\"]\nmember = { instance_id = \"\", session_timeout = \"10m\" }\npush.url = \"http://localhost:1/\"",
+    ),
+    ("cluster called log", "[[cluster]]\nname = \"log\"\nbootstrap = [\"a:1\"]"),
+    (
+        "cluster twice",
+        "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]",
+    ),
+    ("no brokers", "[[cluster]]\nname = \"a\"\nbootstrap = []"),
+    ("address of a broker", "[[cluster]]\nname = \"a\"\nbootstrap = [\"kafka://a:9092\", \"a\", \"a:1\"]"),
+    (
+        "client settings",
+        "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[cluster.properties]\nacks = 1\n\"no.such.setting\" = \"x\"\n\"socket.keepalive.enable\" = \"maybe\"\n\"sasl.password\" = \"canary\"\n\"fetch.wait.max.ms\" = 100",
+    ),
+    (
+        "client settings without quotes",
+        "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[cluster.properties]\nsecurity.protocol = \"ssl\"",
+    ),
+    (
+        "secret in the file",
+        "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[cluster.secrets]\n\"sasl.password\" = \"canary\"",
+    ),
     ("no topics", "[[pipeline]]\nname = \"a\"\ntopics = []\npush.url = \"http://localhost:1/\""),
     (
         "topic listed twice",
@@ -99,8 +134,55 @@ fn the_smallest_config_runs_with_sane_defaults() {
 }
 
 fn example() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/orders.toml");
+    example_called("orders.toml")
+}
+
+fn example_called(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
     std::fs::read_to_string(path).expect("the example")
+}
+
+const ON_KAFKA: &str = "[ingest]\nsink = \"kafka\"\n[[cluster]]\nname = \"kafka\"\nbootstrap = [\"kafka-1.internal:9092\", \"kafka-2.internal:9092\"]\n[[pipeline]]\nname = \"orders\"\nsource = \"kafka\"\ntopics = [\"orders\"]\npush.url = \"http://127.0.0.1:3000/orders\"\n";
+
+/// The Kafka example says which of its values are chosen; the others are the defaults.
+#[test]
+fn the_kafka_example_holds_the_defaults() {
+    let config = parse(&example_called("orders-kafka.toml"), "orders-kafka.toml").expect("valid");
+    let mut expected = parse(ON_KAFKA, "on-kafka.toml").expect("valid");
+    let cluster = &mut expected.cluster[0];
+    for (name, value) in
+        [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "PLAIN"), ("sasl.username", "orders")]
+    {
+        cluster.properties.insert(name.to_owned(), Property::Text(value.to_owned()));
+    }
+    let place = SecretPlace::Env { env: "KAFKA_PASSWORD".to_owned() };
+    cluster.secrets.insert("sasl.password".to_owned(), place);
+    let topic = Topic { cluster: Some("kafka".to_owned()), replication: Some(3), ..Topic::named("orders") };
+    expected.topic.push(topic);
+    expected.pipeline[0].member = Some(Member::default());
+    expected.pipeline[0].dead_letter.topic = Some("orders.dlq".to_owned());
+    assert_eq!(config, expected);
+}
+
+/// A password that stands in the file, in whatever wrong way, is in no message.
+#[test]
+fn a_secret_in_the_file_is_not_repeated() {
+    for wrong in [
+        "[cluster.properties]\n\"sasl.password\" = \"canary\"",
+        "[cluster.properties]\n\"ssl.key.pem\" = \"canary\"",
+        "[cluster.secrets]\n\"sasl.password\" = \"canary\"",
+        "[cluster.secrets]\n\"sasl.password\" = { value = \"canary\" }",
+        "[cluster.secrets]\n\"sasl.password\" = { file = 7, canary = 1 }",
+        "[cluster.secrets]\n\"sasl.password\" = { file = \"a\", env = \"canary\" }",
+        "[cluster.properties]\nsasl.password = \"canary\"",
+        "[cluster.secrets]\nsasl.password = \"canary\"",
+    ] {
+        let text = format!("[[cluster]]\nname = \"kafka\"\nbootstrap = [\"a:1\"]\n{wrong}");
+        let said = parse(&text, "t.toml").expect_err(wrong).to_string();
+        assert!(!said.contains("canary"), "{said}");
+        let helps = said.contains("{ file = ") || said.contains("stands in quotes");
+        assert!(helps || said.contains("unknown field"), "{said}");
+    }
 }
 
 /// The example says that its values are the defaults, and they are.
@@ -123,6 +205,7 @@ fn the_schema_accepts_the_example_and_refuses_what_the_parser_refuses() {
     let example = json(&example());
     let complaints: Vec<String> = validator.iter_errors(&example).map(|e| e.to_string()).collect();
     assert_eq!(complaints, Vec::<String>::new());
+    assert!(validator.is_valid(&json(&example_called("orders-kafka.toml"))));
     assert!(validator.is_valid(&json(SMALLEST)));
     for name in [
         "several unknown fields",

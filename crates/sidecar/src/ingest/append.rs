@@ -3,11 +3,13 @@
 use super::query::Query;
 use super::{Body, Ingest, body, event, json};
 use crate::config::nearest;
+use crate::destination::Destination;
 use crate::problem::Problem;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 use seawall_core::{Class, Fault, Outgoing, Receipt, Record, Sink, Token};
 use seawall_guard::{LimitKind, Refusal};
+use seawall_kafka::KafkaError;
 use seawall_log::LogError;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,19 +30,28 @@ impl Ingest {
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
         let _permit = self.requests.try_enter().map_err(|refusal| refused(&refusal))?;
-        let topic = self.topic(topic)?;
+        let topic = self.topic(topic).await?;
         let body = body::read(headers, body, self.max_body, self.body_timeout).await?;
         let intake = event::read(headers, query.get("key"), body, self.clock.wall())?;
         let settled = self.send(&topic, intake.records).await;
         if intake.batch { Ok(self.answer_batch(settled)) } else { self.answer_one(settled) }
     }
 
-    fn topic(&self, name: &str) -> Result<Arc<str>, Problem> {
-        if self.broker.topic_exists(name) {
-            return Ok(Arc::from(name));
+    async fn topic(&self, name: &str) -> Result<Arc<str>, Problem> {
+        let there = match &self.sink {
+            Destination::Log(broker) if broker.topic_exists(name) => None,
+            Destination::Log(broker) => {
+                Some(broker.topics().iter().map(ToString::to_string).collect::<Vec<_>>())
+            }
+            Destination::Kafka(cluster) => {
+                let has = cluster.has_topic(name).await.map_err(|error| problem_of(&Fault::from(error)))?;
+                (!has).then(|| cluster.known_topics())
+            }
+        };
+        match there {
+            None => Ok(Arc::from(name)),
+            Some(there) => Err(unknown_topic(name, nearest(name, there.iter().map(String::as_str)))),
         }
-        let topics = self.broker.topics();
-        Err(unknown_topic(name, nearest(name, topics.iter().map(|topic| &**topic))))
     }
 
     /// Appends what is fit and within the rate; everything else keeps its problem, at its place.
@@ -65,13 +76,13 @@ impl Ingest {
             }
         }
         // The answers of the sink stand in the order of what it was given.
-        for ((at, token), answer) in places.into_iter().zip(self.broker.send(outgoing).await) {
+        for ((at, token), answer) in places.into_iter().zip(self.sink.send(outgoing).await) {
             settled[at] = Some(match answer {
                 Ok(receipt) => Ok((receipt, token)),
                 Err(fault) => Err(problem_of(&fault)),
             });
         }
-        let missing = || Err(unavailable("the log gave no answer for this record"));
+        let missing = || Err(unavailable("there was no answer for this record"));
         settled.into_iter().map(|settled| settled.unwrap_or_else(missing)).collect()
     }
 
@@ -141,13 +152,21 @@ fn refused(refusal: &Refusal) -> Problem {
 }
 
 fn unavailable(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The log cannot take records now", detail)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Records cannot be taken now", detail)
         .after(COME_BACK)
 }
 
-/// What a fault of the log means to the caller.
+/// What a fault of the log or of a cluster means to the caller.
 pub(crate) fn problem_of(fault: &Fault) -> Problem {
     let detail = fault.to_string();
+    if let Some(error) = kafka_error(fault) {
+        if error.is_too_large() {
+            return event::too_large(detail);
+        }
+        if error.is_unknown_topic() {
+            return Problem::not_found("unknown-topic", detail);
+        }
+    }
     match fault.error().downcast_ref::<LogError>() {
         Some(LogError::UnknownTopic { topic, nearest }) => {
             unknown_topic(topic, nearest.first().map(String::as_str))
@@ -165,6 +184,28 @@ pub(crate) fn problem_of(fault: &Fault) -> Problem {
         _ if fault.class() == Class::Bug => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", "This is a defect of Seawall", detail)
         }
+        None if fault.class() == Class::Overload => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "full",
+            "The queue towards the cluster is full",
+            detail,
+        )
+        .after(COME_BACK),
+        None if fault.class() == Class::Permanent && kafka_error(fault).is_some() => {
+            Problem::new(StatusCode::BAD_GATEWAY, "cluster-refused", "The cluster refuses the record", detail)
+        }
         _ => unavailable(detail),
     }
+}
+
+/// What a cluster or its client said, also where it stands behind what the sink said.
+fn kafka_error(fault: &Fault) -> Option<&KafkaError> {
+    let mut error: Option<&(dyn std::error::Error + 'static)> = Some(fault.error());
+    while let Some(this) = error {
+        if let Some(found) = this.downcast_ref::<KafkaError>() {
+            return Some(found);
+        }
+        error = this.source();
+    }
+    None
 }

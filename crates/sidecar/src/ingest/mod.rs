@@ -10,8 +10,10 @@ mod body;
 pub mod event;
 mod query;
 mod read;
+mod topics;
 
 use crate::access::Access;
+use crate::destination::Destination;
 use crate::listen::Answer;
 use crate::problem::Problem;
 pub(crate) use append::problem_of;
@@ -23,7 +25,6 @@ use hyper::body::Incoming;
 use query::Query;
 use seawall_core::Clock;
 use seawall_guard::Guard;
-use seawall_log::Broker;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone)]
 pub struct Ingest {
     /// Where records go.
-    pub broker: Broker,
+    pub sink: Destination,
     /// The time that records are stamped with.
     pub clock: Arc<dyn Clock>,
     /// Who may call.
@@ -171,24 +172,10 @@ impl Ingest {
                 query.only(&["partition", "from", "limit", "follow"])?;
                 self.read(&topic, &query)
             }
-            (Route::Topics, &Method::GET) => Ok(self.topics()),
+            (Route::Topics, &Method::GET) => self.topics().await,
             (Route::Records(_), method) => Err(method_not_allowed(method, "GET, POST")),
             (Route::Topics, method) => Err(method_not_allowed(method, "GET")),
         }
-    }
-
-    fn topics(&self) -> Response<Body> {
-        let mut topics = Vec::new();
-        for name in self.broker.topics() {
-            let Ok(topic) = self.broker.describe(&name) else { continue };
-            let partitions: Vec<_> = topic
-                .partitions
-                .iter()
-                .map(|p| serde_json::json!({ "partition": p.partition, "start": p.start, "end": p.end, "bytes": p.bytes }))
-                .collect();
-            topics.push(serde_json::json!({ "name": &*name, "partitions": partitions }));
-        }
-        json(StatusCode::OK, serde_json::json!({ "topics": topics }).to_string())
     }
 }
 

@@ -4,11 +4,12 @@ use super::append::{problem_of, unknown_topic};
 use super::query::Query;
 use super::{Body, Ingest, stream};
 use crate::config::nearest;
+use crate::destination::Destination;
 use crate::line;
 use crate::problem::Problem;
 use bytes::Bytes;
 use futures_util::stream as streams;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use seawall_core::{Batch, Fault, Limit, TopicPartition};
@@ -36,9 +37,10 @@ struct Reading {
 
 impl Ingest {
     pub(super) fn read(&self, topic: &str, query: &Query) -> Result<Response<Body>, Problem> {
-        let topics = self.broker.topics();
+        let Destination::Log(broker) = &self.sink else { return Err(not_here(topic)) };
+        let topics = broker.topics();
         let near = || nearest(topic, topics.iter().map(|topic| &**topic));
-        let described = self.broker.describe(topic).map_err(|_| unknown_topic(topic, near()))?;
+        let described = broker.describe(topic).map_err(|_| unknown_topic(topic, near()))?;
         let wanted: Option<u32> = query.number("partition")?;
         let follow = query.flag("follow")?;
         let limit: u64 = query.number("limit")?.unwrap_or(u64::MAX);
@@ -52,8 +54,7 @@ impl Ingest {
         let (lines, mut chunks) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
         let stop = self.stop.child_token();
         let left = AtomicU64::new(limit);
-        let reading =
-            Arc::new(Reading { broker: self.broker.clone(), follow, left, lines, stop: stop.clone() });
+        let reading = Arc::new(Reading { broker: broker.clone(), follow, left, lines, stop: stop.clone() });
         for partition in described.partitions.iter().filter(|p| wanted.is_none_or(|w| w == p.partition)) {
             let from = match query.get("from") {
                 None | Some("start") => partition.start,
@@ -70,6 +71,15 @@ impl Ingest {
         });
         Ok(stream(StreamBody::new(frames)))
     }
+}
+
+/// A cluster is read from where it is: through here every byte would pass twice.
+fn not_here(topic: &str) -> Problem {
+    let detail = format!(
+        "records of a Kafka cluster are not read back through Seawall; \
+         `seawall consume {topic} --bootstrap HOST:PORT` reads them from its brokers"
+    );
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "read-from-cluster", "Read the cluster itself", detail)
 }
 
 impl Reading {

@@ -5,7 +5,7 @@ use crate::listen::{Bounds, Listening};
 use async_compression::tokio::write::GzipEncoder;
 use seawall_core::{Limit, SystemClock};
 use seawall_guard::{ConcurrencyOptions, GuardOptions, RateOptions};
-use seawall_log::{BrokerOptions, Driver, TopicOptions};
+use seawall_log::{Broker, BrokerOptions, Driver, TopicOptions};
 use seawall_wal::RealDisk;
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
@@ -40,7 +40,7 @@ async fn with(change: impl FnOnce(&mut Ingest)) -> Server {
         ..GuardOptions::default()
     };
     let mut ingest = Ingest {
-        broker: broker.clone(),
+        sink: Destination::Log(broker.clone()),
         clock,
         access: Access { bound, hosts: Vec::new(), token: None },
         requests: guard(unlimited.clone()),

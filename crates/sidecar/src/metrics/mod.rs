@@ -16,7 +16,7 @@ use std::fmt;
 
 /// The content type of [`Scrape::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The client id in `kafka_consumer_lag`.
+/// The client id in `kafka_consumer_lag`, of a pipeline on the embedded log.
 const CLIENT_ID: &str = "seawall";
 
 /// Everything that is shown, at one moment.
@@ -34,6 +34,7 @@ pub struct Scrape {
 struct Shown {
     name: String,
     group: String,
+    client_id: String,
     snapshot: Snapshot,
     guard: seawall_guard::GuardSnapshot,
     claims: Option<(&'static str, seawall_idempotency::StoreStats)>,
@@ -55,6 +56,9 @@ impl Scrape {
         let shown = |pipeline: &Pipeline| Shown {
             name: pipeline.name().to_owned(),
             group: pipeline.group().to_owned(),
+            client_id: pipeline
+                .membership()
+                .map_or_else(|| CLIENT_ID.to_owned(), |membership| membership.settings.client_id.clone()),
             snapshot: pipeline.snapshot(),
             guard: pipeline.guard().snapshot(),
             claims: pipeline.claims().map(|(store, stats)| (store.as_str(), stats)),
@@ -172,7 +176,7 @@ impl Scrape {
                 ("group", shown.group.as_str()),
                 ("topic", topic),
                 ("partition", partition),
-                ("client_id", CLIENT_ID),
+                ("client_id", shown.client_id.as_str()),
             ];
             level(&mut lag, labels, numbers.lag)
         })?;

@@ -1,8 +1,8 @@
 //! Everything at one moment, as the dashboard and scripts read it. Field names stay.
 
 use crate::ingest::{Counts, Refused};
-use crate::pipeline::Pipeline;
-use seawall_consumer::{Percentiles, Snapshot, State};
+use crate::pipeline::{Membership, Pipeline};
+use seawall_consumer::{Percentiles, Snapshot};
 use seawall_guard::{GuardSnapshot, LimitKind};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -38,17 +38,16 @@ pub fn overview(moment: Moment, pipelines: &[Pipeline], ingest: &Counts) -> Valu
 
 /// One pipeline, as `GET /v1/pipelines/{name}` answers.
 pub fn pipeline(pipeline: &Pipeline, snapshot: &Snapshot) -> Value {
-    let fault = match &snapshot.state {
-        State::Failed(fault) => Some(fault.to_string()),
-        _ => None,
-    };
+    let (state, fault) = pipeline.state(snapshot);
     let totals = &snapshot.totals;
     json!({
         "name": pipeline.name(),
+        "source": pipeline.source(),
+        "member": pipeline.membership().map(member),
         "topics": pipeline.topics(),
         "group": pipeline.group(),
         "ordering": pipeline.ordering().as_str(),
-        "state": snapshot.state.as_str(),
+        "state": state,
         "fault": fault,
         "target": pipeline.target(),
         "totals": {
@@ -87,6 +86,14 @@ pub fn pipeline(pipeline: &Pipeline, snapshot: &Snapshot) -> Value {
             "duplicates": stats.done_total,
             "fenced": stats.fenced_total,
         })),
+    })
+}
+
+fn member(membership: &Membership) -> Value {
+    json!({
+        "client_id": membership.settings.client_id,
+        "instance_id": membership.settings.instance_id,
+        "joined": membership.joining.reason().is_none(),
     })
 }
 

@@ -1,15 +1,22 @@
 //! One pipeline: from its topics in the log, through guard and claim, to its service.
 
+mod inlet;
 pub mod letters;
 pub mod options;
 
+pub use inlet::Joining;
+
+use crate::cluster::{ClusterError, Clusters};
 use crate::config::{self, ClaimStore, Guard as GuardConfig, Retry};
+use crate::destination::Destination;
 use crate::push::{Push, SetupError, Target, TargetError, Trust};
+use inlet::{Inlet, Member, Plan};
 use letters::Letters;
-use seawall_consumer::{Consumer, Driver, NoStore, OptionsError, Running, Snapshot};
-use seawall_core::{Class, Classify, Clock, TopicPartition};
+use seawall_consumer::{Consumer, Driver, NoStore, OptionsError, Running, Snapshot, State};
+use seawall_core::{Class, Classify, Clock, Fault, TopicPartition};
 use seawall_guard::{Guard, GuardError};
 use seawall_idempotency::{DynStore, MemoryConfig, MemoryStore, Store, StoreStats};
+use seawall_kafka::KafkaError;
 use seawall_log::{Broker, LogError, SourceOptions};
 use seawall_stores::{EmbeddedOptions, EmbeddedStore};
 use seawall_wal::RealDisk;
@@ -22,6 +29,21 @@ pub enum PipelineError {
     /// The log refused.
     #[error("the log refused")]
     Log(#[from] LogError),
+    /// The dead letters cannot be opened.
+    #[error("its dead letters cannot be opened: {0}")]
+    Letters(Fault),
+    /// Its cluster does not have what it needs.
+    #[error(transparent)]
+    Cluster(ClusterError),
+    /// Its group cannot be joined.
+    #[error("cluster {cluster:?}: its group cannot be joined")]
+    Kafka {
+        /// The cluster.
+        cluster: String,
+        /// What the client or a broker says.
+        #[source]
+        source: Box<KafkaError>,
+    },
     /// The claim store cannot be opened.
     #[error("the claim store cannot be opened")]
     Store(#[from] seawall_stores::OpenError),
@@ -42,10 +64,25 @@ pub enum PipelineError {
     Secret(#[from] config::SecretError),
 }
 
+impl PipelineError {
+    /// Whether the config is at fault, rather than what it meets.
+    pub fn is_config(&self) -> bool {
+        match self {
+            Self::Log(_) | Self::Letters(_) | Self::Store(_) => false,
+            Self::Cluster(error) => error.is_config(),
+            Self::Kafka { source, .. } => source.is_setting(),
+            _ => true,
+        }
+    }
+}
+
 impl Classify for PipelineError {
     fn class(&self) -> Class {
         match self {
             Self::Log(error) => error.class(),
+            Self::Letters(fault) => fault.class(),
+            Self::Cluster(error) => error.class(),
+            Self::Kafka { source, .. } => source.class(),
             _ => Class::Permanent,
         }
     }
@@ -54,8 +91,10 @@ impl Classify for PipelineError {
 /// A pipeline at work.
 pub struct Pipeline {
     name: String,
+    source: String,
     topics: Vec<String>,
     group: String,
+    membership: Option<Membership>,
     ordering: config::Ordering,
     limits: Mutex<Limits>,
     queue: config::Queue,
@@ -66,6 +105,15 @@ pub struct Pipeline {
     consumer: Running,
     letters: Arc<Letters>,
     drain: std::time::Duration,
+}
+
+/// How a pipeline on Kafka belongs to its group.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// As configured.
+    pub settings: config::Member,
+    /// What keeps it from having joined.
+    pub joining: Joining,
 }
 
 /// What of a pipeline can change while it runs.
@@ -89,8 +137,9 @@ pub enum LimitsError {
 }
 
 impl Pipeline {
-    /// Starts the pipeline that `config` describes on `broker`, whose topics exist. Claims are kept below
-    /// `data`. `at` is its place among the pipelines, for errors.
+    /// Starts the pipeline that `config` describes on `broker`, whose topics exist, or on the cluster it names.
+    /// Claims are kept below `data`. `at` is its place among the pipelines, for errors. Blocks for the disk and
+    /// for the cluster, on a thread with a runtime.
     ///
     /// # Errors
     /// [`PipelineError`]; nothing is left running.
@@ -98,6 +147,7 @@ impl Pipeline {
         at: usize,
         config: &config::Pipeline,
         broker: &Broker,
+        clusters: &Clusters,
         data: &Path,
         clock: Arc<dyn Clock>,
         seed: u64,
@@ -107,11 +157,11 @@ impl Pipeline {
         let push = Arc::new(Push::new(target, push_options, clock.clone())?);
         let guard = Arc::new(Guard::new(options::guard(&config.guard), clock.clone(), seed)?);
         let store = open_store(config, data, clock.clone())?;
-        let letters = Arc::new(Letters::open(broker, &config.name, &config.dead_letter_topic())?);
-        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-        let source = broker.source(config.group(), &topics, SourceOptions::default())?;
+        let (source, membership) = open_source(config, broker, clusters, clock.clone())?;
+        let dead_letters = Destination::choose(&config.source, broker, clusters);
+        let letters = Letters::open(&dead_letters, &config.name, &config.dead_letter_topic())
+            .map_err(PipelineError::Letters)?;
         let consumer_options = options::consumer(config);
-        let dead_letters = broker.clone();
         // The store is chosen here, the consumer is made for each choice: a pipeline without claims pays none.
         let consumer = match &store {
             Some((_, store)) => Consumer::start(
@@ -139,6 +189,8 @@ impl Pipeline {
         };
         Ok(Self {
             name: config.name.clone(),
+            source: config.source.clone(),
+            membership,
             topics: config.topics.clone(),
             group: config.group().to_owned(),
             ordering: config.ordering,
@@ -157,6 +209,27 @@ impl Pipeline {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where its records come from: `log`, or the name of a cluster.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// How it belongs to its group, where its source is a cluster.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
+    }
+
+    /// The state to be shown, and why it is in it, where there is a reason: `joining` comes before the states of
+    /// its consumer.
+    pub fn state(&self, snapshot: &Snapshot) -> (&'static str, Option<String>) {
+        let waits = self.membership.as_ref().and_then(|membership| membership.joining.reason());
+        match (&snapshot.state, waits) {
+            (State::Failed(fault), _) => (snapshot.state.as_str(), Some(fault.to_string())),
+            (State::Running | State::Paused, Some(reason)) => ("joining", Some(reason)),
+            (state, _) => (state.as_str(), None),
+        }
     }
 
     /// The topics it reads.
@@ -272,6 +345,31 @@ impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pipeline({})", self.name)
     }
+}
+
+/// The source that `config` names.
+fn open_source(
+    config: &config::Pipeline,
+    broker: &Broker,
+    clusters: &Clusters,
+    clock: Arc<dyn Clock>,
+) -> Result<(Inlet, Option<Membership>), PipelineError> {
+    let Some(cluster) = clusters.get(&config.source) else {
+        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+        let source = broker.source(config.group(), &topics, SourceOptions::default())?;
+        return Ok((Inlet::Log(Box::new(source)), None));
+    };
+    let settings = config.member();
+    let plan = Plan {
+        cluster: cluster.clone(),
+        group: config.group().to_owned(),
+        topics: config.topics.clone(),
+        dead_letters: config.dead_letter_topic(),
+        options: options::member(&settings),
+    };
+    let member = Member::start(plan, clock)?;
+    let membership = Membership { settings, joining: member.joining() };
+    Ok((Inlet::Kafka(Box::new(member)), Some(membership)))
 }
 
 /// The store that `config` asks for. Tokens of two pipelines name two effects, so each has its own.

@@ -105,6 +105,18 @@ pub fn consumer(pipeline: &Pipeline) -> ConsumerOptions {
     }
 }
 
+/// What a member of a Kafka group is told.
+pub fn member(member: &config::Member) -> seawall_kafka::SourceOptions {
+    seawall_kafka::SourceOptions {
+        start_at: member.start_at.into(),
+        instance_id: member.instance_id.clone(),
+        session_timeout: member.session_timeout.0,
+        poll_interval_max: member.poll_interval_max.0,
+        client_id: member.client_id.clone(),
+        ..seawall_kafka::SourceOptions::default()
+    }
+}
+
 /// What a pipeline's push is told.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Why the process cannot start.
 
+use crate::cluster::ClusterError;
 use crate::config::SecretError;
 use crate::pipeline::PipelineError;
 use seawall_core::{Class, Classify};
@@ -46,6 +47,9 @@ pub enum StartError {
         #[source]
         source: LogError,
     },
+    /// A Kafka cluster does not have what the config asks of it.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A pipeline cannot start.
     #[error("pipeline {pipeline:?} cannot start")]
     Pipeline {
@@ -72,9 +76,8 @@ impl StartError {
     pub fn is_config(&self) -> bool {
         match self {
             Self::Topic { source, .. } => matches!(source, LogError::TopicExists { .. } | LogError::Name(_)),
-            Self::Pipeline { source, .. } => {
-                !matches!(source, PipelineError::Log(_) | PipelineError::Store(_))
-            }
+            Self::Pipeline { source, .. } => source.is_config(),
+            Self::Cluster(source) => source.is_config(),
             Self::Secret(_) | Self::Guard(_) => true,
             Self::Bind { .. } | Self::Serve { .. } | Self::Log(_) | Self::Crashed(_) => false,
         }
@@ -87,6 +90,7 @@ impl Classify for StartError {
             Self::Bind { .. } | Self::Serve { .. } => Class::Transient,
             Self::Log(source) | Self::Topic { source, .. } => source.class(),
             Self::Pipeline { source, .. } => source.class(),
+            Self::Cluster(source) => source.class(),
             Self::Secret(_) | Self::Guard(_) => Class::Permanent,
             Self::Crashed(_) => Class::Bug,
         }

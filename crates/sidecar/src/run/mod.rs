@@ -8,7 +8,9 @@ pub use error::StartError;
 
 use crate::access::Access;
 use crate::admin::{Admin, AdminState};
+use crate::cluster::Clusters;
 use crate::config::{self, Config, ConfigError, restart_fields};
+use crate::destination::Destination;
 use crate::ingest::{Counts, Ingest};
 use crate::listen::{Bounds, Listening};
 use crate::overview::{Moment, overview};
@@ -36,6 +38,7 @@ pub struct StartOptions {
 /// What everything at work shares.
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
+    pub(crate) clusters: Clusters,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) stop: CancellationToken,
@@ -78,19 +81,24 @@ impl Sidecar {
         let access = parts::access(&config, ingest_addr, admin_addr)?;
         let opening = config.clone();
         let opening_clock = clock.clone();
+        let stop = CancellationToken::new();
+        let clusters = Clusters::open(&config, &clock, &stop).await.inspect_err(|_| stop.cancel())?;
+        let at_hand = clusters.clone();
         // Opening reads the disk, and each pipeline's start makes things durable.
         let runtime = tokio::runtime::Handle::current();
         let opened = tokio::task::spawn_blocking(move || {
             let _inside = runtime.enter();
-            parts::open(&opening, &opening_clock)
+            parts::open(&opening, &at_hand, &opening_clock)
         });
-        let (broker, report, pipelines) = opened.await.map_err(StartError::Crashed)??;
+        let opened = opened.await.map_err(StartError::Crashed).flatten();
+        let (broker, report, pipelines) = opened.inspect_err(|_| stop.cancel())?;
         let guard = |options| Guard::new(options, clock.clone(), parts::seed());
         let shared = Arc::new(Shared {
             broker,
+            clusters,
             pipelines,
             counts: Arc::new(Counts::default()),
-            stop: CancellationToken::new(),
+            stop,
             requests: guard(options::ingest_requests(&config.ingest))?,
             records: guard(options::ingest_records(&config.ingest))?,
             config: Mutex::new(config.clone()),
@@ -169,7 +177,12 @@ impl Sidecar {
         let pipelines = futures_util::future::join_all(drains).await;
         self.admin.stop().await;
         let broker = self.shared.broker.clone();
-        let closed = tokio::task::spawn_blocking(move || broker.close()).await;
+        let clusters = self.shared.clusters.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            clusters.close();
+            broker.close()
+        })
+        .await;
         StopReport { pipelines, log: closed.ok().and_then(Result::err) }
     }
 }
@@ -177,7 +190,7 @@ impl Sidecar {
 impl Shared {
     fn ingest(&self, config: &config::Ingest, access: Access) -> Ingest {
         Ingest {
-            broker: self.broker.clone(),
+            sink: Destination::choose(&config.sink, &self.broker, &self.clusters),
             clock: self.clock.clone(),
             access,
             requests: self.requests.clone(),

@@ -2,7 +2,8 @@
 
 use super::StartError;
 use crate::access::Access;
-use crate::config::{self, BearerToken, Config};
+use crate::cluster::Clusters;
+use crate::config::{self, BearerToken, Config, LOG};
 use crate::listen::{Bounds, Listening};
 use crate::pipeline::{Pipeline, options};
 use seawall_core::Clock;
@@ -62,6 +63,7 @@ pub(super) fn seed() -> u64 {
 /// Opens the log, makes the topics that are missing, and starts the pipelines. Blocks for the disk.
 pub(super) fn open(
     config: &Config,
+    clusters: &Clusters,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Broker, OpenReport, Vec<Pipeline>), StartError> {
     let dir = &config.data.dir;
@@ -81,7 +83,7 @@ pub(super) fn open(
     }
     let mut pipelines = Vec::with_capacity(config.pipeline.len());
     for (at, settings) in config.pipeline.iter().enumerate() {
-        match Pipeline::start(at, settings, &broker, dir, clock.clone(), seed()) {
+        match Pipeline::start(at, settings, &broker, clusters, dir, clock.clone(), seed()) {
             Ok(pipeline) => pipelines.push(pipeline),
             Err(source) => {
                 // A consumer does not stop by being dropped.
@@ -94,11 +96,11 @@ pub(super) fn open(
     Ok((broker, report, pipelines))
 }
 
-/// The topics that must be there. What the config describes is asked for as described; what it only names may
+/// The topics of the log that must be there. What the config describes is asked for as described; what it only names may
 /// exist in whatever shape, and is made with the defaults otherwise.
 fn wanted_topics(config: &Config, broker: &Broker) -> BTreeMap<String, TopicOptions> {
     let mut topics = BTreeMap::new();
-    for pipeline in &config.pipeline {
+    for pipeline in config.pipeline.iter().filter(|pipeline| pipeline.source == LOG) {
         for topic in &pipeline.topics {
             let options = TopicOptions::partitions(config::PARTITIONS_DEFAULT);
             topics.entry(topic.clone()).or_insert(options);
@@ -107,7 +109,7 @@ fn wanted_topics(config: &Config, broker: &Broker) -> BTreeMap<String, TopicOpti
         topics.insert(pipeline.dead_letter_topic(), TopicOptions::partitions(1));
     }
     topics.retain(|name, _| !broker.topic_exists(name));
-    for topic in &config.topic {
+    for topic in config.topic.iter().filter(|topic| topic.cluster.is_none()) {
         topics.insert(topic.name.clone(), options::topic(topic));
     }
     topics

@@ -1,8 +1,7 @@
 //! Which letters are meant: by place, by text, or all.
 
-use super::{CHUNK, Letter, Letters, letter};
+use super::{Letter, Letters, letter};
 use seawall_core::{Fault, Offset};
-use seawall_log::LogError;
 use std::str::FromStr;
 
 /// The most letters on a page.
@@ -77,7 +76,7 @@ impl Choice {
     }
 }
 
-pub(super) fn page(letters: &Letters, search: &Search) -> Result<Page, LogError> {
+pub(super) fn page(letters: &Letters, search: &Search) -> Result<Page, Fault> {
     let mut page = Page { letters: Vec::new(), next: None };
     let (mut looked_at, mut last) = (0, None);
     let text = search.text.as_deref().map(str::to_lowercase);
@@ -95,7 +94,7 @@ pub(super) fn page(letters: &Letters, search: &Search) -> Result<Page, LogError>
         if text.as_deref().is_none_or(|text| holds(&letter, text)) {
             page.letters.push(letter);
         }
-        Ok::<_, LogError>(true)
+        Ok(true)
     })?;
     Ok(page)
 }
@@ -109,8 +108,9 @@ pub(super) fn each(
     let start = LetterId { partition: 0, offset: 0 };
     match choice {
         Choice::Ids(ids) => {
+            let spans = letters.look()?;
             for id in ids {
-                if let Some(letter) = letters.get(*id).map_err(Fault::from)?
+                if let Some(letter) = letters.find(&spans, *id)?
                     && !take(letter)?
                 {
                     break;
@@ -127,24 +127,23 @@ pub(super) fn each(
 }
 
 /// All letters from `first` on that are not done with, up to the ends of this moment.
-fn walk<E: From<LogError>>(
+fn walk(
     letters: &Letters,
     first: LetterId,
-    take: &mut impl FnMut(Letter) -> Result<bool, E>,
-) -> Result<(), E> {
-    let topic = letters.broker.describe(&letters.topic)?;
-    for partition in topic.partitions.iter().filter(|p| p.partition >= first.partition) {
-        let number = partition.partition;
+    take: &mut impl FnMut(Letter) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    for span in letters.look()?.into_iter().filter(|span| span.partition >= first.partition) {
+        let number = span.partition;
         let watermark = letters.watermarks().into_iter().find(|(p, _)| *p == number).map_or(0, |(_, w)| w);
         let asked = if number == first.partition { first.offset } else { 0 };
-        let mut next = asked.max(watermark).max(partition.start);
-        while next < partition.end {
-            let batch = letters.broker.fetch(&letters.topic, number, next, CHUNK)?;
+        let mut next = asked.max(watermark).max(span.start);
+        while next < span.end {
+            let batch = letters.shelf.fetch(span, next)?;
             if batch.next <= next {
                 break;
             }
             next = batch.next;
-            for fetched in batch.records.into_iter().filter(|f| f.offset < partition.end) {
+            for fetched in batch.records.into_iter().filter(|f| f.offset < span.end) {
                 let id = LetterId { partition: number, offset: fetched.offset };
                 if !letters.is_done(id) && !take(letter(number, fetched))? {
                     return Ok(());

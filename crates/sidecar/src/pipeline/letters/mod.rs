@@ -4,45 +4,42 @@
 //! the position of a consumer group of its own (watermark and the set beyond it). So a redrive that was cut off
 //! goes on where it stood, a letter that is done is not listed again after a restart either, and the front of
 //! the topic can be given back to the disk. A crash between a redrive's append and its commit may redrive a
-//! letter twice: under the same token, which the claim store recognises.
+//! letter twice: under the same token, which the claim store recognises. So may two processes of one pipeline that
+//! redrive the same letters of a cluster in the same moment.
 
 mod filter;
 mod redrive;
+mod shelf;
 
 pub use filter::{Choice, LetterId, Page, Search};
 pub use redrive::{Progress, RedriveError};
 
+use crate::destination::Destination;
 use seawall_consumer::dead_letter::Provenance;
 use seawall_consumer::track::{OffsetSet, codec};
-use seawall_core::{
-    Commit, Event, Fault, Fetched, Generation, Limit, Offset, Position, Record, Source, TopicPartition,
-};
-use seawall_log::{Broker, LogError, LogSource, SourceOptions};
+use seawall_core::{Fault, Fetched, Offset, Position, Record};
+use shelf::Shelf;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The most bytes of the set beyond the watermark, in one commit.
 const BEYOND_BYTES_MAX: usize = 256 << 10;
-/// What is read from the disk at a time.
-const CHUNK: Limit = Limit { records: 256, bytes: 1 << 20 };
+/// How often the number of letters on a cluster is looked up.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The dead letters of one pipeline.
 pub struct Letters {
-    broker: Broker,
     topic: Arc<str>,
-    done: Mutex<Done>,
+    shelf: Shelf,
+    place: Destination,
+    done: Mutex<BTreeMap<u32, Settled>>,
     redrive: Mutex<Progress>,
 }
 
-/// What was redriven or purged, by partition.
-struct Done {
-    source: LogSource,
-    partitions: BTreeMap<u32, Settled>,
-}
-
+/// What was redriven or purged of a partition.
+#[derive(Default)]
 struct Settled {
-    generation: Generation,
     /// The lowest offset not done with.
     watermark: Offset,
     /// What is done with at or above it.
@@ -50,13 +47,19 @@ struct Settled {
 }
 
 impl Settled {
-    /// A position as it was committed; a set that does not read is forgotten, which only lists letters again.
-    fn new(generation: Generation, position: &Position) -> Self {
-        Self {
-            generation,
-            watermark: position.watermark,
-            beyond: codec::decode(position).unwrap_or_default(),
+    /// Adds what is written down; a set that does not read is forgotten, which only lists letters again.
+    fn learn(&mut self, position: &Position) {
+        let told = codec::decode(position).unwrap_or_default();
+        self.watermark = self.watermark.max(position.watermark);
+        for (from, to) in told.runs(self.watermark) {
+            self.beyond.insert_range(from, to);
         }
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        self.watermark = self.beyond.first_absent(self.watermark);
+        self.beyond.forget_below(self.watermark);
     }
 
     fn holds(&self, offset: Offset) -> bool {
@@ -67,8 +70,7 @@ impl Settled {
         if offset < self.watermark || !self.beyond.insert(offset) {
             return false;
         }
-        self.watermark = self.beyond.first_absent(self.watermark);
-        self.beyond.forget_below(self.watermark);
+        self.advance();
         true
     }
 
@@ -90,31 +92,61 @@ pub struct Letter {
 }
 
 impl Letters {
-    /// The letters of `pipeline` in `topic`, which exists.
+    /// The letters of `pipeline` in `topic` at `place`, on the current runtime. On the embedded log the topic
+    /// exists; on a cluster it is looked for whenever it is looked into.
     ///
     /// # Errors
-    /// What the log says.
-    pub fn open(broker: &Broker, pipeline: &str, topic: &str) -> Result<Self, LogError> {
-        let group = format!("{pipeline}.redriven");
-        let mut source = broker.source(&group, &[topic], SourceOptions::default())?;
-        let wanted = broker.describe(topic)?.partitions.len();
-        let mut partitions = BTreeMap::new();
-        // The only member is told all of its partitions by its first polls; the bound is against a defect.
-        for _ in 0..=wanted * 2 {
-            if partitions.len() == wanted {
-                break;
-            }
-            let events = source.poll(Duration::from_millis(50), Limit { records: 1, bytes: 1 });
-            for event in events.map_err(|_| LogError::Closed)? {
-                if let Event::Assigned { partition, generation, position, .. } = event {
-                    source.pause(&partition);
-                    partitions.insert(partition.partition, Settled::new(generation, &position));
+    /// What the log or the client says.
+    pub fn open(place: &Destination, pipeline: &str, topic: &str) -> Result<Arc<Self>, Fault> {
+        let shelf = Shelf::open(place, &format!("{pipeline}.redriven"), topic)?;
+        let letters = Arc::new(Self {
+            topic: Arc::from(topic),
+            place: place.clone(),
+            done: Mutex::default(),
+            redrive: Mutex::new(Progress::default()),
+            shelf,
+        });
+        match place {
+            Destination::Log(_) => drop(letters.look()?),
+            Destination::Kafka(_) => letters.keep_looking(),
+        }
+        Ok(letters)
+    }
+
+    /// Looks now and then how many there are, for as long as somebody holds the letters.
+    fn keep_looking(self: &Arc<Self>) {
+        let letters = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(LOOK_EVERY);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                let Some(letters) = letters.upgrade() else { return };
+                let looked = tokio::task::spawn_blocking(move || letters.look().map(drop)).await;
+                if let Ok(Err(fault)) = looked {
+                    tracing::debug!(%fault, "the dead letters could not be counted");
                 }
             }
+        });
+    }
+
+    /// What is there now, once what is written down of it is known.
+    fn look(&self) -> Result<Vec<shelf::Span>, Fault> {
+        let spans = self.shelf.spans()?;
+        self.learn(&spans)?;
+        Ok(spans)
+    }
+
+    fn learn(&self, spans: &[shelf::Span]) -> Result<(), Fault> {
+        let written = self.shelf.positions()?;
+        let mut done = self.done();
+        for span in spans {
+            done.entry(span.partition).or_default();
         }
-        let done = Mutex::new(Done { source, partitions });
-        let redrive = Mutex::new(Progress::default());
-        Ok(Self { broker: broker.clone(), topic: Arc::from(topic), done, redrive })
+        for (partition, position) in &written {
+            done.entry(*partition).or_default().learn(position);
+        }
+        Ok(())
     }
 
     /// Their topic.
@@ -122,47 +154,49 @@ impl Letters {
         &self.topic
     }
 
-    /// How many there are.
+    /// How many there are; on a cluster, as of the last look, a moment ago.
     pub fn count(&self) -> u64 {
-        let Ok(topic) = self.broker.describe(&self.topic) else { return 0 };
         let done = self.done();
-        let left = topic.partitions.iter().map(|partition| {
-            let Some(settled) = done.partitions.get(&partition.partition) else {
-                return partition.end - partition.start;
-            };
-            let from = settled.watermark.max(partition.start);
-            partition.end.saturating_sub(from).saturating_sub(settled.beyond.count_from(from))
+        let left = self.shelf.seen().into_iter().map(|span| {
+            let Some(settled) = done.get(&span.partition) else { return span.end - span.start };
+            let from = settled.watermark.max(span.start);
+            span.end.saturating_sub(from).saturating_sub(settled.beyond.count_from(from))
         });
         left.sum()
     }
 
-    /// The letter at `id`, unless it is done with or was never there. Blocks for the disk.
+    /// The letter at `id`, unless it is done with or was never there. Blocks.
     ///
     /// # Errors
-    /// What the log says.
-    pub fn get(&self, id: LetterId) -> Result<Option<Letter>, LogError> {
-        if self.is_done(id) {
-            return Ok(None);
-        }
-        let batch =
-            self.broker.fetch(&self.topic, id.partition, id.offset, Limit { records: 1, bytes: 1 })?;
+    /// What the log or the cluster says.
+    pub fn get(&self, id: LetterId) -> Result<Option<Letter>, Fault> {
+        let spans = self.look()?;
+        self.find(&spans, id)
+    }
+
+    fn find(&self, spans: &[shelf::Span], id: LetterId) -> Result<Option<Letter>, Fault> {
+        let held = |span: &&shelf::Span| {
+            span.partition == id.partition && (span.start..span.end).contains(&id.offset)
+        };
+        let Some(span) = spans.iter().find(held).filter(|_| !self.is_done(id)) else { return Ok(None) };
+        let only = shelf::Span { end: id.offset + 1, ..*span };
+        let batch = self.shelf.fetch(only, id.offset)?;
         let found = batch.records.into_iter().find(|fetched| fetched.offset == id.offset);
         Ok(found.map(|fetched| letter(id.partition, fetched)))
     }
 
-    /// A page of letters. Blocks for the disk.
+    /// A page of letters. Blocks.
     ///
     /// # Errors
-    /// What the log says.
-    pub fn page(&self, search: &Search) -> Result<Page, LogError> {
+    /// What the log or the cluster says.
+    pub fn page(&self, search: &Search) -> Result<Page, Fault> {
         filter::page(self, search)
     }
 
-    /// Marks the letters that `choice` means as done with, and frees what space that frees. How many. Blocks for
-    /// the disk.
+    /// Marks the letters that `choice` means as done with, and frees what space that frees. How many. Blocks.
     ///
     /// # Errors
-    /// What the log says.
+    /// What the log or the cluster says.
     pub fn purge(&self, choice: &Choice) -> Result<u64, Fault> {
         let mut purged = 0;
         filter::each(self, choice, |letter| {
@@ -170,43 +204,34 @@ impl Letters {
             Ok(true)
         })?;
         self.commit()?;
-        for (partition, watermark) in self.watermarks() {
-            self.broker.purge(&self.topic, partition, watermark).map_err(Fault::from)?;
-        }
+        self.shelf.free(&self.watermarks())?;
         Ok(purged)
     }
 
     fn is_done(&self, id: LetterId) -> bool {
         let done = self.done();
-        done.partitions.get(&id.partition).is_none_or(|settled| settled.holds(id.offset))
+        done.get(&id.partition).is_none_or(|settled| settled.holds(id.offset))
     }
 
     /// Remembers that `id` is done with, in memory. False when it was already.
     fn settle(&self, id: LetterId) -> bool {
         let mut done = self.done();
-        done.partitions.get_mut(&id.partition).is_some_and(|settled| settled.add(id.offset))
+        done.get_mut(&id.partition).is_some_and(|settled| settled.add(id.offset))
     }
 
-    /// Makes what was settled durable. Blocks for the disk.
+    /// Makes what was settled durable, beside what others have written down since. Blocks.
     fn commit(&self) -> Result<(), Fault> {
-        let mut done = self.done();
-        let commits: Vec<Commit> = done
-            .partitions
-            .iter()
-            .map(|(partition, settled)| Commit {
-                partition: TopicPartition::new(self.topic.clone(), *partition),
-                generation: settled.generation,
-                position: settled.position(),
-            })
-            .collect();
-        done.source.commit(&commits)
+        self.learn(&[])?;
+        let positions: Vec<(u32, Position)> =
+            self.done().iter().map(|(partition, settled)| (*partition, settled.position())).collect();
+        self.shelf.commit(&positions)
     }
 
     fn watermarks(&self) -> Vec<(u32, Offset)> {
-        self.done().partitions.iter().map(|(p, settled)| (*p, settled.watermark)).collect()
+        self.done().iter().map(|(partition, settled)| (*partition, settled.watermark)).collect()
     }
 
-    fn done(&self) -> MutexGuard<'_, Done> {
+    fn done(&self) -> MutexGuard<'_, BTreeMap<u32, Settled>> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

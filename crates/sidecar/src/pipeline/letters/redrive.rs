@@ -116,7 +116,7 @@ impl Letters {
                 None => self.fail("the letter does not say where it came from"),
             }
         }
-        for (id, answer) in places.into_iter().zip(self.broker.send(outgoing).await) {
+        for (id, answer) in places.into_iter().zip(self.place.send(outgoing).await) {
             match answer {
                 Ok(_) => {
                     self.settle(id);

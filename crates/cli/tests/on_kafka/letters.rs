@@ -1,0 +1,104 @@
+//! Dead letters in a topic of a cluster: listed, shown, driven again by filter and rate, cut off, and purged.
+
+use crate::house::seawall::Seawall;
+use crate::house::{http, wait_for};
+use crate::stage::{House, Service, create, kafka, open};
+use crate::tool::{Ended, seawall, total};
+use std::time::Duration;
+
+const BOUND: Duration = Duration::from_mins(1);
+const LETTERS: u64 = 300;
+
+fn letters(server: &Seawall) -> u64 {
+    server.overview()["pipelines"][0]["dead_letters"]["count"].as_u64().unwrap()
+}
+
+fn dlq(server: &Seawall, arguments: &[&str]) -> Ended {
+    let admin = format!("http://{}", server.admin);
+    seawall(&[&["dlq"], arguments, &["--admin", &admin]].concat(), "")
+}
+
+#[test]
+fn a_redrive_on_a_cluster_goes_on_where_a_kill_cut_it_off() {
+    let Some(kafka) = kafka("letters_kafka") else { return };
+    create(kafka, "letters", 2);
+    let service = Service::start(422);
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = open(&kafka.bootstrap());
+    let more = "member = { instance_id = \"a\", session_timeout = \"10s\" }";
+    let file = House { name: "letters", cluster, service: service.addr, more }.write(dir.path());
+    let server = Seawall::run(&file);
+    let path = "/v1/topics/letters/records";
+    let mut client = http::Connection::open(server.ingest).unwrap();
+    for n in 0..LETTERS {
+        let key = format!("customer-{n:03}");
+        let answer = client.send("POST", path, &[("seawall-key", &key)], b"order").unwrap();
+        assert_eq!((answer.status, &answer.json()["durability"]), (201, &"replicated".into()));
+    }
+    wait_for("the dead letters", BOUND, || (letters(&server) == LETTERS).then_some(()));
+
+    let found = dlq(&server, &["ls", "orders", "--matching", "CUSTOMER-07", "--format", "json"]).json();
+    assert_eq!(found.len(), 10, "{found:?}");
+    let id = format!("{}/{}", found[0]["partition"], found[0]["offset"]);
+    let shown = dlq(&server, &["show", "orders", &id, "--format", "json"]).json().remove(0);
+    assert_eq!(
+        (shown["value"].as_str(), shown["origin"]["topic"].as_str()),
+        (Some("order"), Some("letters"))
+    );
+    assert!(dlq(&server, &["show", "orders", "0/99999"]).fails(3).contains("0/99999"));
+
+    // From here on a delivery that works is a letter that was driven again.
+    service.answer(200);
+    let before = service.seen();
+    let some = dlq(&server, &["redrive", "orders", "--matching", "customer-07", "--rate", "1000"]).ok();
+    assert_eq!(some, "10 redriven\n");
+    wait_for("the ten", BOUND, || (service.seen() == before + 10).then_some(()));
+
+    let order = br#"{"all": true, "rate": 40}"#;
+    let redrive = "/v1/pipelines/orders/dead-letters/redrive";
+    let started =
+        http::once(server.admin, "POST", redrive, &[("content-type", "application/json")], order).unwrap();
+    assert_eq!(started.status, 202, "{}", started.text());
+    wait_for("a part of it", BOUND, || {
+        (http::get(server.admin, redrive).json()["redriven"].as_u64()? >= 60).then_some(())
+    });
+    server.kill();
+
+    let server = Seawall::run(&file);
+    let left = wait_for("the rest", BOUND, || {
+        let left = dlq(&server, &["ls", "orders", "--limit", "500", "--format", "json"]).json().len() as u64;
+        (left > 0).then_some(left)
+    });
+    assert!(left < LETTERS - 10 - 40, "what was driven again before the kill is not listed any more: {left}");
+    let rest = dlq(&server, &["redrive", "orders", "--all", "--rate", "1000"]).ok();
+    assert_eq!(rest, format!("{left} redriven\n"));
+    wait_for("no letters", BOUND, || (letters(&server) == 0).then_some(()));
+    // Those whose receipt came and whose commit did not may be there twice; the claim store knows their tokens.
+    wait_for("every letter's effect", BOUND, || (service.seen() - before >= LETTERS).then_some(()));
+    crate::house::idle(&server);
+    assert_eq!(service.seen() - before, LETTERS, "each letter had its effect once");
+
+    purged(&server, &service, path);
+    server.stop();
+}
+
+/// Letters that nobody wants any more are gone, from the topic too.
+fn purged(server: &Seawall, service: &Service, path: &str) {
+    service.answer(422);
+    let dead = total(server, "dead_lettered");
+    for key in ["x", "y", "z"] {
+        assert_eq!(
+            http::once(server.ingest, "POST", path, &[("seawall-key", key)], b"o").unwrap().status,
+            201
+        );
+    }
+    wait_for("three more", BOUND, || (total(server, "dead_lettered") == dead + 3).then_some(()));
+    assert!(dlq(server, &["purge", "orders", "--all"]).fails(3).contains("--yes"));
+    assert_eq!(dlq(server, &["purge", "orders", "--all", "--yes"]).ok(), "3 purged\n");
+    assert!(dlq(server, &["ls", "orders", "--format", "json"]).json().is_empty());
+    wait_for("the topic's records are deleted", BOUND, || {
+        let topics = http::get(server.ingest, "/v1/topics").json();
+        let dlq = topics["topics"].as_array()?.iter().find(|topic| topic["name"] == "letters.dlq")?.clone();
+        (dlq["partitions"][0]["start"] == dlq["partitions"][0]["end"]).then_some(())
+    });
+}

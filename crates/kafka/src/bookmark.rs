@@ -1,0 +1,120 @@
+//! The positions of a group that has no members: kept by hand, in the form in which members keep theirs.
+
+use crate::admin::{Quiet, group_client};
+use crate::connection::Connection;
+use crate::error::KafkaError;
+use crate::position::overflow::{OVERFLOW_TOPIC, Overflow};
+use crate::position::{self, Metadata};
+use crate::source::{Rereader, commit_positions};
+use bytes::Bytes;
+use rdkafka::Offset as ClientOffset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
+use seawall_core::{Commit, Generation, Offset, Position, TopicPartition};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads and writes the positions of one group. The coordinator refuses to write while the group has members.
+pub struct Bookmark {
+    group: Arc<str>,
+    client: BaseConsumer<Quiet>,
+    overflow: Overflow,
+    rereader: Rereader,
+    timeout: Duration,
+}
+
+impl Bookmark {
+    /// The positions of `group` on the cluster of `connection`; each question takes at most `timeout`. No broker
+    /// is asked yet.
+    ///
+    /// # Errors
+    /// [`KafkaError::Setting`] and [`KafkaError::Client`] name what is wrong with the settings.
+    pub fn open(connection: &Connection, group: &str, timeout: Duration) -> Result<Self, KafkaError> {
+        let name: Arc<str> = Arc::from(group);
+        Ok(Self {
+            client: group_client(connection, group)?,
+            overflow: Overflow::new(connection.clone(), OVERFLOW_TOPIC.to_owned(), timeout),
+            rereader: Rereader::new(connection.clone(), Arc::clone(&name), timeout),
+            group: name,
+            timeout,
+        })
+    }
+
+    /// Where the group stands in each of `partitions`; missing are those it has no position in. What is settled
+    /// beyond a watermark and cannot be read is empty, with a warning.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`].
+    pub fn read(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Position>, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            list.add_partition(&tp.topic, tp.partition as i32);
+        }
+        let doing = format!("reading the positions of group {}", self.group);
+        let committed = self
+            .client
+            .committed_offsets(list, self.timeout)
+            .map_err(|source| KafkaError::refused(&*doing, source))?;
+        let mut positions = BTreeMap::new();
+        for element in committed.elements() {
+            element.error().map_err(|source| KafkaError::refused(&*doing, source))?;
+            let ClientOffset::Offset(at) = element.offset() else { continue };
+            let (Ok(watermark), Ok(number)) = (u64::try_from(at), u32::try_from(element.partition())) else {
+                continue;
+            };
+            let tp = TopicPartition::new(element.topic(), number);
+            let beyond = self.beyond(&tp, watermark, &element)?;
+            positions.insert(tp, Position { watermark, beyond });
+        }
+        Ok(positions)
+    }
+
+    fn beyond(
+        &mut self,
+        tp: &TopicPartition,
+        watermark: Offset,
+        element: &TopicPartitionListElem<'_>,
+    ) -> Result<Bytes, KafkaError> {
+        // The client panics on metadata that is not UTF-8.
+        let text = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default();
+        let found = match position::parse(&text) {
+            Ok(Metadata::Inline(bytes)) => Some(Bytes::from(bytes)),
+            Ok(Metadata::Pointer(pointer)) if pointer.watermark == watermark => {
+                self.rereader.position(&pointer, tp)?
+            }
+            Ok(Metadata::Pointer(_)) | Err(_) => None,
+        };
+        Ok(found.unwrap_or_else(|| {
+            tracing::warn!(group = %self.group, partition = %tp, watermark, "the position's metadata is unreadable");
+            Bytes::new()
+        }))
+    }
+
+    /// Makes `positions` durable before it returns.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`]; among others where the group has members.
+    pub fn write(&mut self, positions: &[(TopicPartition, Position)]) -> Result<(), KafkaError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let commit = |(partition, position): &(TopicPartition, Position)| Commit {
+            partition: partition.clone(),
+            generation: Generation(0),
+            position: position.clone(),
+        };
+        let commits: Vec<Commit> = positions.iter().map(commit).collect();
+        commit_positions(&self.client, &self.group, &mut self.overflow, &commits)
+    }
+}
+
+impl std::fmt::Debug for Bookmark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bookmark").field("group", &self.group).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Which topics a cluster must have, and which it is known to have.
+
+use super::{Cluster, ClusterError};
+use crate::config;
+use seawall_core::{Clock, Nanos};
+use seawall_kafka::KafkaError;
+use seawall_kafka::admin::{NewTopic, Topic};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// How long a list of topics is believed about a topic that is not in it.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// What a pipeline wants of its cluster.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// A topic that is there.
+    Source(String),
+    /// A topic for dead letters, made where it is missing: one partition, kept until it is purged.
+    DeadLetters(String),
+}
+
+/// The topics that a cluster is known to have.
+pub(super) struct Known {
+    clock: Arc<dyn Clock>,
+    names: RwLock<BTreeSet<String>>,
+    /// When the cluster was last asked for all; held while it is asked.
+    asked: tokio::sync::Mutex<Option<Nanos>>,
+}
+
+impl Known {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, names: RwLock::default(), asked: tokio::sync::Mutex::new(None) }
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    fn add(&self, name: &str) {
+        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    }
+}
+
+impl Cluster {
+    /// Makes the topics that the config describes for this cluster, where they are missing.
+    pub(super) async fn make_described(&self) -> Result<(), ClusterError> {
+        for described in &self.0.described {
+            let mut new = NewTopic::new(&described.name, described.partitions);
+            new.replication = described.replication;
+            new.configs = retention(described);
+            let topic = self.ensure(&new).await?;
+            if topic.partitions.len() != described.partitions as usize {
+                return Err(ClusterError::Partitions {
+                    cluster: self.0.name.clone(),
+                    topic: described.name.clone(),
+                    there: topic.partitions.len(),
+                    wanted: described.partitions,
+                });
+            }
+        }
+        if self.0.described.is_empty() {
+            self.refresh().await.map_err(|source| ClusterError::Topic {
+                cluster: self.0.name.clone(),
+                topic: "*".to_owned(),
+                hint: "its topics cannot be listed",
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Looks for `wanted`, and makes what may be made.
+    pub(crate) async fn prepare(&self, wanted: &[Wanted]) -> Result<(), ClusterError> {
+        for one in wanted {
+            match one {
+                Wanted::Source(topic) => {
+                    let there = self.0.admin.existing_topic(topic).await;
+                    let hint = "a pipeline reads it, so it must be there; describe it in a [[topic]] with this \
+                                cluster's name, and Seawall makes it";
+                    there.map_err(|source| self.refused(topic, hint, source))?;
+                    self.0.known.add(topic);
+                }
+                Wanted::DeadLetters(topic) => {
+                    let mut new = NewTopic::new(topic, 1);
+                    // Dead letters wait for a person; and each is a record with its story added.
+                    for (name, value) in
+                        [("retention.ms", "-1"), ("retention.bytes", "-1"), ("max.message.bytes", "20971520")]
+                    {
+                        new.configs.push((name.to_owned(), value.to_owned()));
+                    }
+                    self.ensure(&new).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn ensure(&self, new: &NewTopic) -> Result<Topic, ClusterError> {
+        let hint = "it is missing and cannot be made; grant the ACL Create, or make it by hand";
+        let made = self.0.admin.ensure_topic(new).await;
+        let topic = made.map_err(|source| self.refused(&new.name, hint, source))?;
+        self.0.known.add(&new.name);
+        Ok(topic)
+    }
+
+    fn refused(&self, topic: &str, hint: &'static str, source: KafkaError) -> ClusterError {
+        ClusterError::Topic {
+            cluster: self.0.name.clone(),
+            topic: topic.to_owned(),
+            hint,
+            source: Box::new(source),
+        }
+    }
+
+    /// Whether there is a topic of that name: producers would make one of any name by the way.
+    pub(crate) async fn has_topic(&self, name: &str) -> Result<bool, KafkaError> {
+        if self.0.known.holds(name) {
+            return Ok(true);
+        }
+        self.refresh().await?;
+        Ok(self.0.known.holds(name))
+    }
+
+    /// The names of all topics that are known.
+    pub(crate) fn known_topics(&self) -> Vec<String> {
+        self.0.known.names.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Asks for all topics, unless that was just done.
+    async fn refresh(&self) -> Result<(), KafkaError> {
+        let known = &self.0.known;
+        let mut asked = known.asked.lock().await;
+        let now = known.clock.now();
+        if asked.is_some_and(|before| now.since(before) < BELIEVED) {
+            return Ok(());
+        }
+        let topics = self.0.admin.topics().await?;
+        let names = topics.into_iter().map(|topic| topic.name).collect();
+        *known.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        *asked = Some(known.clock.now());
+        Ok(())
+    }
+}
+
+/// The settings by which a topic that Seawall makes is kept.
+fn retention(topic: &config::Topic) -> Vec<(String, String)> {
+    let bytes = topic.retention_bytes.map(|size| ("retention.bytes".to_owned(), size.0.to_string()));
+    let age = topic.retention_age.map(|age| ("retention.ms".to_owned(), age.0.as_millis().to_string()));
+    bytes.into_iter().chain(age).collect()
+}
