@@ -652,6 +652,43 @@ async fn a_record_is_settled_only_after_its_completion_is_durable() {
     assert_eq!(store.left(), 0);
 }
 
+/// Test 15 of the fault list: a store that swallows every request is an error within its time, the partition is paused,
+/// nothing is handled or committed, and once it answers everything goes on.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_says_nothing_is_an_error_in_time_and_nothing_is_committed() {
+    let broker = Broker::default();
+    for n in 0..500 {
+        broker.produce(&orders(), keyed(format!("k{n}"), format!("{n}")));
+    }
+    let handled = Arc::new(AtomicU64::new(0));
+    let handler = HandlerFn({
+        let handled = Arc::clone(&handled);
+        move |_: Delivery| {
+            handled.fetch_add(1, SeqCst);
+            async { Outcome::Ack }
+        }
+    });
+    let mut options = options();
+    options.queue.records = 100;
+    let lease = options.lease;
+    let store = Arc::new(stage::thief::BlackHole::new(memory()));
+    let stage = Stage::start_with(options, &broker, handler, Some(Arc::clone(&store)), 10, 7);
+    broker.assign(&orders());
+    stage.until("full", |snapshot| snapshot.partitions.iter().any(|partition| partition.paused)).await;
+    // All permits wait for the store. They come back when its silence counts as an error, and ask for others.
+    tokio::time::sleep(lease).await;
+    stage.until("asked again", |_| store.asked() > 10).await;
+    for _ in 0..3 {
+        tokio::time::sleep(lease).await;
+        let snapshot = stage.running.snapshot();
+        assert!(snapshot.partitions[0].paused, "{:?}", snapshot.queue);
+        assert_eq!((handled.load(SeqCst), snapshot.totals.acked, snapshot.totals.commits), (0, 0, 0));
+    }
+    store.answer();
+    stage.until_done().await;
+    assert_eq!((handled.load(SeqCst), stage.guard.snapshot().concurrency.used), (500, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drain_lets_what_runs_finish_and_leaves_what_waits() {
     let broker = Broker::default();

@@ -15,6 +15,7 @@ mod lanes;
 pub(crate) mod panics;
 mod ready;
 mod settle;
+mod silence;
 mod start;
 mod unread;
 

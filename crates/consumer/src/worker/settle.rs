@@ -19,6 +19,7 @@
 
 use super::attempt::{Attempted, Ended};
 use super::lane::{Item, LaneKey};
+use super::silence::bounded;
 use super::start::Run;
 use super::{Operation, Worker};
 use crate::dead_letter::Provenance;
@@ -219,8 +220,10 @@ where
             && let Some(claims) = self.parts.claims.clone()
         {
             let releases = std::mem::take(&mut self.releases);
-            self.operations
-                .push(Box::pin(async move { Answer::Released(claims.store.release(releases).await) }));
+            let (lease, count) = (self.parts.shared.options.lease, releases.len());
+            self.operations.push(Box::pin(async move {
+                Answer::Released(bounded(lease, count, claims.store.release(releases)).await)
+            }));
         }
     }
 
@@ -234,11 +237,12 @@ where
             result: bytes::Bytes::new(),
         };
         let completions = batch.iter().map(completion).collect();
+        let lease = self.parts.shared.options.lease;
         let operation: Operation = Box::pin(async move {
             if let Some(wait) = wait {
                 tokio::time::sleep(wait).await;
             }
-            let results = claims.store.complete(completions).await;
+            let results = bounded(lease, batch.len(), claims.store.complete(completions)).await;
             Answer::Completed { batch, tries, results }
         });
         self.operations.push(operation);

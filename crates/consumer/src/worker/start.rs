@@ -12,6 +12,7 @@ use super::attempt::Attempted;
 use super::lane::Item;
 use super::lanes::Part;
 use super::settle::{Answer, Claimed, Held};
+use super::silence::bounded;
 use super::{ASK_AGAIN, Blocked, Late, Pending, Worker};
 use crate::retry::{self, Story};
 use crate::shared::count;
@@ -137,7 +138,7 @@ where
         let requests = batch.iter().map(request).collect();
         let asked = self.now;
         self.operations.push(Box::pin(async move {
-            let results = claims.store.claim(requests).await;
+            let results = bounded(lease, batch.len(), claims.store.claim(requests)).await;
             Answer::Claimed { batch, permits, asked, results }
         }));
         taken

@@ -106,3 +106,64 @@ impl Store for Slow {
         self.store.stats()
     }
 }
+
+/// Takes every request and says nothing, until it is told to answer.
+pub struct BlackHole {
+    store: Arc<MemoryStore>,
+    open: tokio::sync::watch::Sender<bool>,
+    asked: AtomicU64,
+}
+
+impl BlackHole {
+    pub fn new(store: Arc<MemoryStore>) -> Self {
+        Self { store, open: tokio::sync::watch::Sender::new(false), asked: AtomicU64::new(0) }
+    }
+
+    /// Claims that were asked for.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(SeqCst)
+    }
+
+    /// From now on it answers; what was swallowed stays without an answer.
+    pub fn answer(&self) {
+        self.open.send_replace(true);
+    }
+
+    async fn swallow(&self) {
+        if !*self.open.borrow() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Store for BlackHole {
+    async fn claim(&self, requests: Vec<ClaimRequest>) -> Vec<Result<Claim, StoreError>> {
+        self.asked.fetch_add(requests.len() as u64, SeqCst);
+        self.swallow().await;
+        self.store.claim(requests).await
+    }
+
+    async fn complete(&self, completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
+        self.swallow().await;
+        self.store.complete(completions).await
+    }
+
+    async fn release(&self, releases: Vec<Release>) -> Vec<Result<(), StoreError>> {
+        self.swallow().await;
+        self.store.release(releases).await
+    }
+
+    async fn renew(&self, renewals: Vec<Renewal>) -> Vec<Result<(), StoreError>> {
+        self.swallow().await;
+        self.store.renew(renewals).await
+    }
+
+    async fn query(&self, token: Token) -> Result<State, StoreError> {
+        self.swallow().await;
+        self.store.query(token).await
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+}
