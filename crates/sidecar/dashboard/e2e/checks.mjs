@@ -1,19 +1,6 @@
 /** What the page must do, one check each. Every wait is for a condition, with a generous bound. */
 
-const WAIT = { timeout: 30_000 };
-const DESK = { width: 1280, height: 900 };
-const PHONE = { width: 360, height: 740 };
-
-function must(condition, words) {
-  if (!condition) throw new Error(words);
-}
-
-async function settle(page, pipeline) {
-  await page.locator('.link[data-state="live"]').waitFor(WAIT);
-  const tab = page.locator(".tab", { hasText: pipeline });
-  if ((await page.locator(".tabs:not([hidden]) .tab").count()) > 1) await tab.first().click();
-  await page.locator(".pipeline-name", { hasText: pipeline }).waitFor(WAIT);
-}
+import { DESK, must, PHONE, settle, sideways, WAIT } from "./ground.mjs";
 
 const focusedLabel = (page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent ?? "");
 
@@ -171,14 +158,9 @@ async function token({ page, pipeline }) {
 
 async function phone({ page, pipeline }) {
   await settle(page, pipeline);
-  const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  must((await overflow()) <= 0, `the page is ${await overflow()} px wider than the phone`);
+  must((await sideways(page)) === null, await sideways(page));
   await page.locator(".cell").first().click();
-  must((await overflow()) <= 0, "with a partition open the page is wider than the phone");
-  const outside = await page.evaluate(() =>
-    [...document.querySelectorAll("#app *")].filter((element) => element.checkVisibility() && element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".why, .what, .scroll, .uplot")).map((element) => element.className),
-  );
-  must(outside.length === 0, `outside of the phone: ${outside.slice(0, 5).join(", ")}`);
+  must((await sideways(page)) === null, `with a partition open, ${await sideways(page)}`);
 }
 
 async function themes({ page, pipeline }) {

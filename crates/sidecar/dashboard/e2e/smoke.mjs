@@ -3,14 +3,19 @@
  *
  *     node e2e/smoke.mjs BASE [--pipeline NAME] [--screenshot FILE] [--theme dark|light] [--wait SECONDS]
  *
- * Seawall should be under load, with at least one dead letter to come. CHROMIUM names the browser
+ * Seawall should be under load, with at least one dead letter to come. What it cannot be brought into
+ * at will (a cluster that is away, a failed pipeline, stalls) is then shown by the mock, which this
+ * starts itself at a free port. CHROMIUM names the browser
  * when it stands at an unusual place. Prints one line per check; exits 1 when one fails, 2 on wrong
  * use, and 4 when there is no browser. It redrives nothing and purges nothing.
  */
 
 import { parseArgs } from "node:util";
 import { browserPath, launch } from "./browser.mjs";
+import { World } from "../mock/world.mjs";
+import { Site } from "../mock/site.mjs";
 import { checks } from "./checks.mjs";
+import { states } from "./states.mjs";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -38,8 +43,8 @@ const browser = await launch(executable);
 let failed = 0;
 
 /** `noisy`: the check cuts the line itself, of which the browser complains on the console. */
-async function openPage(width, height, noisy = false) {
-  const page = await browser.newPage({ viewport: { width, height }, colorScheme: options.theme });
+async function openPage({ width, height, noisy = false, theme = options.theme, address = base }) {
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme: theme });
   page.on("console", (message) => {
     if (noisy && message.text().startsWith("Failed to load resource")) return;
     if (message.type() === "error" || message.type() === "warning") complaints.push(`console: ${message.text()}`);
@@ -52,20 +57,29 @@ async function openPage(width, height, noisy = false) {
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => console.error(`policy ${event.violatedDirective} violated by ${event.blockedURI}`));
   });
-  const response = await page.goto(base, { waitUntil: "load" });
+  const response = await page.goto(address, { waitUntil: "load" });
   return { page, response };
 }
 
-for (const { name, width, height, run, noisy } of checks) {
-  const { page, response } = await openPage(width, height, noisy);
+/** Opens a page for the check, and says how it went. */
+async function carryOut(check, address, more) {
+  const { page, response } = await openPage({ ...check, address });
   try {
-    await run({ page, response, pipeline: options.pipeline });
-    console.log(`ok ${name}`);
+    await check.run({ page, response, ...more });
+    console.log(`ok ${check.name}`);
   } catch (error) {
     failed += 1;
-    console.log(`FAILED ${name}: ${error.message.split("\n")[0]}`);
+    console.log(`FAILED ${check.name}: ${error.message.split("\n")[0]}`);
   }
   await page.close();
+}
+
+for (const check of checks) await carryOut(check, base, { pipeline: options.pipeline });
+for (const check of states) {
+  const world = new World();
+  const site = new Site({ world });
+  await carryOut(check, await site.open(), { world, site });
+  site.close();
 }
 
 if (complaints.length > 0) {
@@ -76,7 +90,7 @@ if (complaints.length > 0) {
 }
 
 if (options.screenshot) {
-  const { page } = await openPage(1280, 1000);
+  const { page } = await openPage({ width: 1280, height: 1000 });
   await page.waitForSelector(".headline");
   // The charts begin empty: Seawall keeps no past for a page that was just opened.
   await page.waitForTimeout(Math.max(2, Number(options.wait)) * 1000);

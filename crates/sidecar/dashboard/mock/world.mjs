@@ -1,96 +1,23 @@
-/** A world that moves like a Seawall: three pipelines, one healthy, one troubled, one failed. */
+/** A world that moves like a Seawall: four pipelines, of which one waits for its cluster and one has failed. */
 
-import { letter } from "./letters.mjs";
+import { Pipeline } from "./pipeline.mjs";
 
-const wave = (t, period, phase = 0) => Math.sin((t / period + phase) * 2 * Math.PI);
+const AWAY = 'cluster "billing" does not answer: no broker of kafka-0.billing.internal:9092, kafka-1.billing.internal:9092 can be reached: connection refused (os error 111)';
+const REFUSED =
+  'cluster "events-eu": the group “seawall-audit-export” refuses this member: GROUP_AUTHORIZATION_FAILED: Group authorization failed.\n' +
+  "The principal User:CN=seawall-edge-eu-west-1a.internal.example needs the right READ on group seawall-audit-export and READ on topic audit-export; asked of kafka-1.events-eu.internal.example:9093 (broker 1)";
 
-class Pipeline {
-  constructor(shape) {
-    Object.assign(this, { paused: false, letters: [], nextLetter: 1 }, shape);
-    this.totals = { fetched: 0, acked: 0, retried: 0, dead_lettered: 0, refused: 0, panics: 0, duplicates: 0, timeouts: 0 };
-    this.refusals = { rate: 0, concurrency: 0, adaptive: 0, breaker: 0 };
-    this.claims = { store: "embedded", claimed: 0, done: 0, granted: 0, held: 0, duplicates: 0, fenced: 0 };
-    this.limits = { rate: { per_second: shape.rate * 1.5, burst: 200 }, concurrency: { limit: shape.limit } };
-    this.partitions = Array.from({ length: shape.parts }, (_, partition) => ({
-      partition, paused: false, watermark: 40_000 + partition * 911, lag: partition === shape.hot ? 12_400 : shape.parts > 6 ? [0, 3, 41, 0, 318, 12, 0, 0, 2_140, 57, 5, 790][partition] : partition * 2, parked: 0,
-      ledger: { fetched: 0, acked: 0, dead_lettered: 0 },
-    }));
-  }
+/** Every twenty seconds another member joins or leaves, and partitions change hands. */
+function comesAndGoes(t) {
+  if (t % 20 === 0) this.assign(t % 40 === 0 ? [0, 1, 2, 3, 4, 5] : [0, 2, 5]);
+}
 
-  step(t, at_ms) {
-    if (this.failed) return;
-    for (const one of this.partitions) this.stepPartition(one, t, at_ms);
-    const { totals } = this;
-    this.used = this.paused ? 0 : Math.round(this.limit * (0.62 + 0.3 * wave(t, 47) * this.stress));
-    this.used = Math.min(this.used, this.limits.concurrency.limit);
-    if (this.paused) return;
-    if (this.stress > 0.5) {
-      this.refusals.rate += Math.round(3 + 3 * wave(t, 30));
-      this.refusals.concurrency += t % 3 === 0 ? 2 : 0;
-      this.refusals.adaptive += t % 5 === 0 ? 4 : 0;
-    }
-    totals.refused = Object.values(this.refusals).reduce((sum, one) => sum + one, 0);
-    totals.panics += t % 41 === 7 ? this.panicky : 0;
-    totals.timeouts += t % 23 === 0 ? this.panicky : 0;
-    totals.duplicates += t % 9 === 0 ? 1 : 0;
-    Object.assign(this.claims, { claimed: this.used, done: Math.min(100_000, totals.acked), granted: totals.acked + totals.retried, held: Math.floor(t / 11), duplicates: totals.duplicates, fenced: Math.floor(t / 200) });
-  }
-
-  stepPartition(one, t, at_ms) {
-    const arrive = Math.round((this.rate / this.parts) * (1 + 0.25 * wave(t, 60, one.partition / 7)) * (0.9 + Math.random() * 0.2));
-    if (this.paused || one.paused) {
-      one.lag += arrive;
-      return;
-    }
-    const handled = Math.min(one.lag + arrive, Math.round(arrive * (one.partition === this.hot ? 0.98 + 0.1 * wave(t, 120) : 1 + 0.01 * wave(t, 50, one.partition / 5))));
-    const dead = Math.random() < 0.006 * this.stress ? 1 : 0;
-    const parkedBefore = one.parked;
-    one.parked = one.partition % 4 === 1 ? Math.max(0, Math.round(6 + 6 * wave(t, 25, one.partition / 3))) : 0;
-    const acked = Math.max(0, handled - dead);
-    one.lag += arrive - handled;
-    one.watermark += acked + dead;
-    one.ledger.acked += acked;
-    one.ledger.dead_lettered += dead;
-    one.ledger.fetched += acked + dead + one.parked - parkedBefore;
-    this.totals.acked += acked;
-    this.totals.dead_lettered += dead;
-    this.totals.retried += Math.round(acked * 0.05 * this.stress * (1 + wave(t, 33)));
-    if (dead) this.addLetter(one.partition, at_ms);
-  }
-
-  addLetter(partition, at_ms) {
-    this.letters.unshift(letter(this.name, partition, this.nextLetter++, at_ms));
-  }
-
-  view(t) {
-    const inFlight = this.used ?? 0;
-    const each = this.partitions.map((_, at) => Math.floor(inFlight / this.parts) + (at < inFlight % this.parts ? 1 : 0));
-    const slow = 0.006 * (1 + 0.4 * wave(t, 70)) * (1 + this.stress);
-    const parked = this.partitions.reduce((sum, one) => sum + one.parked, 0);
-    const partitions = this.partitions.map((one, at) => ({
-      topic: this.name, partition: one.partition, generation: 3, paused: this.paused || one.paused,
-      watermark: one.watermark, next: one.watermark + each[at] + one.parked, end: one.watermark + one.lag, lag: one.lag,
-      in_flight: each[at], parked: one.parked, parked_keys: Math.ceil(one.parked / 3),
-      ledger: { fetched: one.ledger.fetched + each[at], acked: one.ledger.acked, dead_lettered: one.ledger.dead_lettered, parked: one.parked, in_flight: each[at], imbalance: this.imbalanced && one.partition === 2 ? 2 : 0 },
-    }));
-    return {
-      name: this.name, topics: [this.name], group: `seawall-${this.name}`, ordering: this.ordering,
-      state: this.failed ? "failed" : this.paused ? "paused" : "running", fault: this.failed ?? null, target: this.target,
-      totals: { ...this.totals, fetched: (this.totals.fetched = Math.max(this.totals.fetched, partitions.reduce((sum, one) => sum + one.ledger.fetched, 0))) },
-      in_flight: inFlight, lanes: { ready: Math.round(inFlight * 1.7), busy: inFlight, parked: Math.ceil(parked / 3), overflowed: this.stress > 0.5 ? 2 : 0 },
-      latency_seconds: this.failed ? { p50: null, p90: null, p99: null, max: null } : { p50: slow, p90: slow * 2.4, p99: slow * (7 + 2 * wave(t, 19)), max: slow * (22 + 12 * Math.random()) },
-      queue: { records: inFlight * 9, bytes: inFlight * 9 * 843, records_max: 10_000, bytes_max: 64 * 1024 * 1024 },
-      guard: {
-        mode: this.mode, rate: this.limits.rate, concurrency: { limit: this.limits.concurrency.limit, used: inFlight, waiting: this.stress > 0.5 ? Math.round(8 + 8 * wave(t, 14)) : 0 },
-        adaptive: this.stress > 0.5 ? { limit: Math.round(this.limit * (0.7 + 0.2 * wave(t, 80))), min: 4, max: this.limit } : null,
-        breaker: this.failed ? null : { state: this.stress > 0.5 && t % 60 > 52 ? "half_open" : "closed", failure_ratio: 0.06 * this.stress * (1 + wave(t, 33)), opens: Math.floor((t + 30) / 60) * (this.stress > 0.5 ? 1 : 0) },
-        refusals: { ...this.refusals },
-      },
-      partitions,
-      dead_letters: { topic: `${this.name}.dead`, count: this.letters.length },
-      claims: this.claiming ? { ...this.claims } : null,
-    };
-  }
+function stalled() {
+  const nowhere = { worker: null, topic: null, partition: null, offset: null, key: null, token: null };
+  return [
+    { ...nowhere, kind: "partition", topic: "payments", partition: 2, offset: 41_822, lasted_s: 61 },
+    { ...nowhere, kind: "handler", worker: 1, topic: "payments", partition: 2, offset: 41_822, key: "9c1f02ab77de4e05", token: "payments-2-41822-5f0c2a", lasted_s: 83 },
+  ];
 }
 
 export class World {
@@ -100,10 +27,12 @@ export class World {
     this.started_ms = now_ms;
     const shapes = [
       { name: "orders", parts: 12, hot: 7, rate: 1180, limit: 256, stress: 1, panicky: 1, mode: "wait", ordering: "key", target: "http://127.0.0.1:8090/orders", claiming: true, imbalanced: imbalance },
-      { name: "payments", parts: 6, hot: -1, rate: 240, limit: 64, stress: 0.15, panicky: 0, mode: "shed", ordering: "partition", target: "http://payments.internal:8080/v2/events", claiming: true },
-      { name: "audit-export", parts: 3, hot: 0, rate: 30, limit: 16, stress: 0, panicky: 0, mode: "wait", ordering: "unordered", target: "http://audit.internal/ingest", claiming: false, failed: "log topic “audit-export”: segment 00000000000000004096.wal is damaged at byte 81920: checksum 3f0a11c2 expected, 9be0d713 found. Run `seawall wal repair`." },
+      { name: "payments", source: "events-eu", member: { client_id: "seawall-payments", instance_id: "payments-0" }, rebalance: comesAndGoes, parts: 6, hot: -1, rate: 240, limit: 64, stress: 0.15, panicky: 0, mode: "shed", ordering: "partition", target: "http://payments.internal:8080/v2/events", claiming: true, stalls: stalled() },
+      { name: "invoices", source: "billing", member: { client_id: "seawall", instance_id: null }, parts: 4, hot: -1, rate: 60, limit: 32, stress: 0, panicky: 0, mode: "wait", ordering: "key", target: "http://invoices.internal/events", claiming: false, joining: AWAY },
+      { name: "audit-export", source: "events-eu", member: { client_id: "seawall", instance_id: null }, parts: 3, hot: 0, rate: 30, limit: 16, stress: 0, panicky: 0, mode: "wait", ordering: "unordered", target: "http://audit.internal/ingest", claiming: false },
     ];
     this.pipelines = shapes.map((shape) => new Pipeline(shape));
+    this.pipeline("audit-export").fails(REFUSED);
     for (let at = 0; at < 130; at += 1) this.pipelines[0].addLetter(at % 12, now_ms - (130 - at) * 47_000);
   }
 

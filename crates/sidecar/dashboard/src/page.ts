@@ -6,6 +6,7 @@ import { attribute, h, show, text } from "./dom/h.ts";
 import { noticeRegion } from "./dom/notice.ts";
 import { clock, elapsed } from "./format/time.ts";
 import { Alarms } from "./panels/alarms.ts";
+import { Announcer } from "./panels/announcer.ts";
 import { ClaimsPanel } from "./panels/claims.ts";
 import { GuardPanel } from "./panels/guard.ts";
 import { Headline } from "./panels/headline.ts";
@@ -15,6 +16,7 @@ import { LatencyPanel } from "./panels/latency.ts";
 import { LedgerPanel } from "./panels/ledger.ts";
 import { Masthead } from "./panels/masthead.ts";
 import { Partitions } from "./panels/partitions.ts";
+import { StallsPanel } from "./panels/stalls.ts";
 import { Tabs } from "./panels/tabs.ts";
 import { Throughput } from "./panels/throughput.ts";
 import { Title } from "./panels/title.ts";
@@ -34,6 +36,7 @@ export class Page {
   private readonly empty = h("p", { class: "empty page-empty" });
   private readonly panels: PipelinePanel[];
   private readonly ingest = new IngestPanel();
+  private readonly announcer = new Announcer();
   private readonly tabpanel: HTMLElement;
 
   constructor(root: HTMLElement, model: Model, context: Context, retry: () => void) {
@@ -44,14 +47,14 @@ export class Page {
       this.model.select(name);
       this.draw(Date.now());
     });
-    const above = [new Title(context), new Alarms(), new Headline()];
+    const above = [new Title(context), new Alarms(), new StallsPanel(), new Headline()];
     const grid = [new Throughput(), new LatencyPanel(), new Partitions(context), new GuardPanel(context), new LanesPanel(), new LedgerPanel(), new ClaimsPanel(), new TotalsPanel()];
     const letters = new DeadLettersPanel(context);
     this.panels = [...above, ...grid, letters];
     const body = h("div", { class: "grid" }, ...grid.map((panel) => panel.element), this.ingest.element, letters.element);
     this.tabpanel = h("div", { id: "pipeline", role: "tabpanel" }, ...above.map((panel) => panel.element), body);
     const main = h("main", { id: "main", tabindex: -1 }, this.empty, this.tabpanel);
-    root.append(this.masthead.element, this.stale, this.tabs.element, main, noticeRegion());
+    root.append(this.masthead.element, this.stale, this.tabs.element, main, noticeRegion(), this.announcer.element);
   }
 
   draw(now_ms: number): void {
@@ -71,5 +74,6 @@ export class Page {
     document.title = view ? `${view.pipeline.name} · Seawall` : "Seawall";
     if (view) for (const panel of this.panels) panel.update(view);
     this.ingest.update(model);
+    this.announcer.update(model.snapshot?.pipelines ?? []);
   }
 }

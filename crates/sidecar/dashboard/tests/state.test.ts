@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isMove, moved } from "../src/state/grid.ts";
-import { lagStep } from "../src/state/lag.ts";
+import { lagOf, lagStep } from "../src/state/lag.ts";
 import { imbalanced, ledgerOf, signed } from "../src/state/ledger.ts";
 import { backoff_ms } from "../src/stream/backoff.ts";
 import type { Partition } from "../src/wire/overview.ts";
@@ -30,6 +30,11 @@ function partition(number: number, imbalance: number): Partition {
   const ledger = { fetched: 10 + imbalance, acked: 6, dead_lettered: 1, parked: 2, in_flight: 1, imbalance };
   return { topic: "orders", partition: number, generation: 1, paused: false, watermark: 0, next: 0, end: 0, lag: 0, in_flight: 1, parked: 2, parked_keys: 1, ledger };
 }
+
+test("without a partition there is no lag to speak of", () => {
+  assert.equal(lagOf([]), null);
+  assert.equal(lagOf([{ ...partition(0, 0), lag: 3 }, { ...partition(1, 0), lag: 4 }]), 7);
+});
 
 test("the ledger adds up over partitions", () => {
   assert.deepEqual(ledgerOf([partition(0, 0), partition(1, 2)]), { fetched: 22, acked: 12, dead_lettered: 2, parked: 4, in_flight: 2, imbalance: 2 });

@@ -1,8 +1,10 @@
 //! Everything at one moment, as the dashboard and scripts read it. Field names stay.
 
+mod stalls;
+
 use crate::ingest::{Counts, Refused};
 use crate::pipeline::{Membership, Pipeline};
-use seawall_consumer::{Percentiles, Snapshot};
+use seawall_consumer::{Percentiles, Snapshot, State};
 use seawall_guard::{GuardSnapshot, LimitKind};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -43,7 +45,7 @@ pub fn pipeline(pipeline: &Pipeline, snapshot: &Snapshot) -> Value {
     json!({
         "name": pipeline.name(),
         "source": pipeline.source(),
-        "member": pipeline.membership().map(member),
+        "member": pipeline.membership().map(|membership| member(membership, &snapshot.state)),
         "topics": pipeline.topics(),
         "group": pipeline.group(),
         "ordering": pipeline.ordering().as_str(),
@@ -76,6 +78,7 @@ pub fn pipeline(pipeline: &Pipeline, snapshot: &Snapshot) -> Value {
         },
         "guard": guard(pipeline, &pipeline.guard().snapshot()),
         "partitions": partitions(snapshot),
+        "stalls": snapshot.stalls.iter().map(stalls::stall).collect::<Vec<_>>(),
         "dead_letters": { "topic": pipeline.letters().topic(), "count": pipeline.letters().count() },
         "claims": pipeline.claims().map(|(store, stats)| json!({
             "store": store.as_str(),
@@ -89,11 +92,12 @@ pub fn pipeline(pipeline: &Pipeline, snapshot: &Snapshot) -> Value {
     })
 }
 
-fn member(membership: &Membership) -> Value {
+fn member(membership: &Membership, state: &State) -> Value {
+    let left = matches!(state, State::Stopped | State::Failed(_));
     json!({
         "client_id": membership.settings.client_id,
         "instance_id": membership.settings.instance_id,
-        "joined": membership.joining.reason().is_none(),
+        "joined": !left && membership.joining.reason().is_none(),
     })
 }
 

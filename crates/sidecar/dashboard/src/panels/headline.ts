@@ -3,6 +3,7 @@
 import { attribute, h, text } from "../dom/h.ts";
 import { compact, count, rate } from "../format/number.ts";
 import { latency } from "../format/time.ts";
+import { lagOf } from "../state/lag.ts";
 import type { View } from "../state/model.ts";
 
 interface Figure {
@@ -35,8 +36,8 @@ export class Headline {
     set(this.acked, rate(history.recent((sample) => sample.acked)), `${count(pipeline.totals.acked)} in all`);
     set(this.latency, latency(pipeline.latency_seconds.p99 || null), `p50 ${latency(pipeline.latency_seconds.p50 || null)}`);
     const worst = partitions.reduce<(typeof partitions)[number] | null>((most, one) => (most && most.lag >= one.lag ? most : one), null);
-    const total = partitions.reduce((sum, one) => sum + one.lag, 0);
-    set(this.lag, compact(total), worst && worst.lag > 0 ? `worst ${worst.topic}/${worst.partition}: ${compact(worst.lag)}` : "all caught up");
+    const lagging = worst && worst.lag > 0 ? `worst ${worst.topic}/${worst.partition}: ${compact(worst.lag)}` : "all caught up";
+    set(this.lag, compact(lagOf(partitions)), worst ? lagging : "no partition is held");
     set(this.flight, count(pipeline.in_flight), `${count(guard.concurrency.used)} of ${count(guard.concurrency.limit)} permits`);
     const keys = partitions.reduce((sum, one) => sum + one.parked_keys, 0);
     const parked = partitions.reduce((sum, one) => sum + one.parked, 0);

@@ -2,6 +2,7 @@
 
 import { attribute, h, text } from "../dom/h.ts";
 import { compact, rate } from "../format/number.ts";
+import { lagOf } from "../state/lag.ts";
 import { imbalanced } from "../state/ledger.ts";
 import type { Model } from "../state/model.ts";
 import type { Pipeline } from "../wire/overview.ts";
@@ -33,11 +34,11 @@ export class Tabs {
       const chosen = pipeline.name === selected;
       attribute(tab.element, "aria-selected", String(chosen));
       attribute(tab.element, "tabindex", chosen ? "0" : "-1");
-      attribute(tab.element, "data-state", troubled(pipeline) ? "failed" : pipeline.state);
-      text(tab.state, troubled(pipeline) && pipeline.state !== "failed" ? "imbalance" : pipeline.state);
-      const lag = pipeline.partitions.reduce((sum, partition) => sum + partition.lag, 0);
+      const { tone, words } = standing(pipeline);
+      attribute(tab.element, "data-state", tone);
+      text(tab.state, words);
       const acked = model.history(pipeline.name).recent((sample) => sample.acked);
-      text(tab.figures, `${rate(acked)}/s · lag ${compact(lag)}`);
+      text(tab.figures, `${rate(acked)}/s · lag ${compact(lagOf(pipeline.partitions))}`);
     }
   }
 
@@ -72,6 +73,9 @@ export class Tabs {
   }
 }
 
-function troubled(pipeline: Pipeline): boolean {
-  return pipeline.state === "failed" || imbalanced(pipeline.partitions).length > 0;
+/** The worst that is to be said of it. */
+function standing(pipeline: Pipeline): { tone: Pipeline["state"] | "stalled"; words: string } {
+  if (pipeline.state !== "failed" && imbalanced(pipeline.partitions).length > 0) return { tone: "failed", words: "imbalance" };
+  if (pipeline.state === "running" && pipeline.stalls.length > 0) return { tone: "stalled", words: "stalled" };
+  return { tone: pipeline.state, words: pipeline.state };
 }

@@ -9,14 +9,19 @@ export interface Snapshot {
   ingest: Ingest;
 }
 
-export type PipelineState = "running" | "paused" | "draining" | "stopped" | "failed";
+export type PipelineState = "joining" | "running" | "paused" | "draining" | "stopped" | "failed";
 
 export interface Pipeline {
   name: string;
+  /** `log`, or the name of a Kafka cluster. */
+  source: string;
+  /** Null where the source is the log. */
+  member: Member | null;
   topics: string[];
   group: string;
   ordering: string;
   state: PipelineState;
+  /** What it waits for while it is joining, why it has failed, else null. */
   fault: string | null;
   target: string;
   totals: Totals;
@@ -26,8 +31,28 @@ export interface Pipeline {
   queue: Queue;
   guard: Guard;
   partitions: Partition[];
+  stalls: Stall[];
   dead_letters: { topic: string; count: number };
   claims: Claims | null;
+}
+
+export interface Member {
+  client_id: string;
+  instance_id: string | null;
+  joined: boolean;
+}
+
+/** What the watchdog found standing still; null where it has no such part. */
+export interface Stall {
+  kind: "runtime" | "fetch" | "worker" | "handler" | "partition";
+  worker: number | null;
+  topic: string | null;
+  partition: number | null;
+  offset: number | null;
+  /** The hash of the record's key. */
+  key: string | null;
+  token: string | null;
+  lasted_s: number;
 }
 
 export interface Totals {

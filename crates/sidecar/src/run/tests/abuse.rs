@@ -20,6 +20,25 @@ fn every_route_is_in_the_openapi_document_and_nothing_else_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_has_the_fields_of_the_openapi_document_and_no_others() {
+    let process = Process::start().await;
+    let document = process.get("/openapi.json").await.json();
+    let schema = &document["components"]["schemas"]["Pipeline"];
+    let named =
+        |value: &Value| -> Vec<String> { value.as_object().expect("an object").keys().cloned().collect() };
+    let mut required: Vec<&str> =
+        schema["required"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    required.sort_unstable();
+    let shown = process.pipeline();
+    assert_eq!(named(&shown), named(&schema["properties"]));
+    assert_eq!(named(&shown), required);
+    assert_eq!(
+        (&shown["source"], &shown["member"], &shown["stalls"]),
+        (&json!("log"), &json!(null), &json!([]))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_documented_route_answers() {
     let process = Process::start().await;
     let document = process.get("/openapi.json").await.json();
