@@ -10,13 +10,13 @@ use std::time::Duration;
 fn what_memory_cannot_park_is_read_again_from_the_cluster_in_order() {
     let Some(kafka) = kafka("parked_kafka") else { return };
     let Some(service) = Service::start("parked_kafka", &["-errors=0.3", "-seed=5"]) else { return };
-    create(kafka, "orders", 1);
+    create(kafka, "orders", 2);
     let dir = tempfile::tempdir().unwrap();
-    let more = "queue = { parked_records = 32 }";
+    let more = "queue = { parked_records = 8 }";
     let cluster = open(&kafka.bootstrap());
     let server =
         Seawall::run(&House { name: "orders", cluster, service: service.addr, more }.write(dir.path()));
-    let shape = Shape { records: 1_000, keys: 4, batch: 100, producers: 2, seed: 3 };
+    let shape = Shape { records: 4_000, keys: 4, batch: 100, producers: 2, seed: 3 };
     let load = Load::start(server.ingest, shape);
     let mut overflowed = 0;
     wait_for("every effect stands", Duration::from_mins(3), || {

@@ -41,8 +41,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// How long a poll that failed is not repeated.
 const AFTER_FAULT: Duration = Duration::from_millis(100);
-/// How long a reread that brought nothing, or failed, is not repeated.
+/// How long a reread that failed is not repeated.
 const AFTER_REREAD: Duration = Duration::from_millis(100);
+/// How long a reread that brought nothing yet is not repeated.
+const AFTER_NOTHING: Duration = Duration::from_millis(10);
 
 /// What the handle asks of the loop.
 #[derive(Debug)]
@@ -186,6 +188,8 @@ impl<S: Source> Fetcher<S> {
         for owned in self.owned.values() {
             if let Some(leaving) = &owned.leaving {
                 due = due.min(leaving.due());
+            } else if owned.reread_after > now {
+                due = due.min(owned.reread_after);
             }
         }
         let broken = Nanos(self.shared.broken_until.load(Relaxed));
@@ -336,8 +340,10 @@ impl<S: Source> Fetcher<S> {
         let batch = match result {
             Ok(batch) if batch.next > from => batch,
             other => {
+                let mut after = AFTER_NOTHING;
                 if let Err(fault) = other {
                     tracing::warn!(partition = %id, %fault, from, "parked records could not be read again yet");
+                    after = AFTER_REREAD;
                 }
                 // Ask the workers for nothing; they are still hungry for the same.
                 let mut book = partition.book();
@@ -347,7 +353,7 @@ impl<S: Source> Fetcher<S> {
                     }
                 }
                 if let Some(owned) = self.owned.get_mut(id) {
-                    owned.reread_after = now.plus(AFTER_REREAD);
+                    owned.reread_after = self.shared.now().plus(after);
                 }
                 return false;
             }

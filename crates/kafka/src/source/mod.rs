@@ -198,6 +198,7 @@ impl KafkaSource {
             self.back_into_range(events)?;
         }
         self.gather(limit, events)?;
+        self.rereader.rest();
         self.heed_changes(events)
     }
 
@@ -333,7 +334,7 @@ impl Source for KafkaSource {
         to: Offset,
         limit: Limit,
     ) -> Result<Batch, Fault> {
-        Ok(self.rereader.read(partition, from, to, limit)?)
+        Ok(self.rereader.look(partition, from, to, limit)?)
     }
 
     fn waker(&self) -> Waker {

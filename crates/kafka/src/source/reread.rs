@@ -1,32 +1,77 @@
 //! Reads records again, and positions that overflowed, without touching the group: a second client that only
-//! assigns. It stays open, and where the next read goes on from the last one nothing is fetched twice.
+//! assigns.
+//!
+//! # Partitions
+//!
+//! Each partition that is read has its own queue in the client and its own place there, so that reads of several
+//! partitions in turn do not throw away what was fetched for each other. A read that goes on where the last one of
+//! its partition stopped finds its records in the queue; another one seeks. A partition that nobody has read for
+//! [`IDLE`] is given up.
+//!
+//! # Memory
+//!
+//! A read mostly goes back or jumps, and then what was fetched ahead is thrown away: little is fetched ahead
+//! ([`SETTINGS`]), about 256 KiB a partition, and one record or batch of any size.
+//!
+//! # Waiting
+//!
+//! A broker answers one fetch at a time. One that waits for records at the end of a log delays those for other
+//! partitions and those after a seek, so it is held for a moment only.
 
 use super::convert::Copier;
+use super::list;
 use crate::connection::Connection;
 use crate::error::KafkaError;
 use crate::position::Pointer;
 use crate::position::overflow;
 use bytes::Bytes;
 use rdkafka::Offset as ClientOffset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::{Batch, Clock, Limit, Offset, SystemClock, TopicPartition};
+use seawall_core::{Batch, Clock, Limit, Nanos, Offset, SystemClock, TopicPartition};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one read may hold up the poll loop; the next one goes on where it stopped.
+/// How long a read waits for its first record where there is time; the next one goes on where it stopped.
 const READ: Duration = Duration::from_millis(100);
+/// How long a partition that is not read is still fetched.
+const IDLE: Duration = Duration::from_secs(2);
+/// How many records ahead of its place a read still skips rather than seeks.
+const SKIP: u64 = 500;
+
+/// See the module: what is fetched ahead, and how long a fetch waits at the end of a log.
+const SETTINGS: &[(&str, &str)] = &[
+    ("fetch.message.max.bytes", "131072"),
+    ("queued.max.messages.kbytes", "128"),
+    ("queued.min.messages", "1000"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("fetch.wait.max.ms", "20"),
+    ("fetch.min.bytes", "1"),
+];
+/// Another name of one of [`SETTINGS`].
+const ALIAS: &str = "max.partition.fetch.bytes";
+
+/// A partition that is read.
+struct Place {
+    tp: TopicPartition,
+    queue: PartitionQueue<DefaultConsumerContext>,
+    /// Where its queue goes on; `None` where nothing more would be told of what lies there.
+    next: Option<Offset>,
+    /// When it was read last.
+    used: Nanos,
+}
 
 /// See the module.
 pub(crate) struct Rereader {
     connection: Connection,
     group: Arc<str>,
     timeout: Duration,
-    consumer: Option<BaseConsumer>,
-    /// Where the client's next message is.
-    at: Option<(TopicPartition, Offset)>,
+    /// Before the client, which closes once no queue is held.
+    places: Vec<Place>,
+    consumer: Option<Arc<BaseConsumer>>,
     copier: Copier,
     clock: SystemClock,
 }
@@ -34,12 +79,35 @@ pub(crate) struct Rereader {
 impl Rereader {
     pub(crate) fn new(connection: Connection, group: Arc<str>, timeout: Duration) -> Self {
         let (copier, clock) = (Copier::default(), SystemClock::new());
-        Self { connection, group, timeout, consumer: None, at: None, copier, clock }
+        Self { connection, group, timeout, places: Vec::new(), consumer: None, copier, clock }
     }
 
-    /// Records of `tp` in `from..to`; none, with `next` at `from`, where the broker has not answered yet.
+    /// Records of `tp` in `from..to`; none, with `next` at `from`, where the broker has not answered yet. Waits for
+    /// it a little.
     pub(crate) fn read(
         &mut self,
+        tp: &TopicPartition,
+        from: Offset,
+        to: Offset,
+        limit: Limit,
+    ) -> Result<Batch, KafkaError> {
+        self.read_within(READ, tp, from, to, limit)
+    }
+
+    /// The same without waiting: what the broker has answered so far.
+    pub(crate) fn look(
+        &mut self,
+        tp: &TopicPartition,
+        from: Offset,
+        to: Offset,
+        limit: Limit,
+    ) -> Result<Batch, KafkaError> {
+        self.read_within(Duration::ZERO, tp, from, to, limit)
+    }
+
+    fn read_within(
+        &mut self,
+        wait: Duration,
         tp: &TopicPartition,
         from: Offset,
         to: Offset,
@@ -49,59 +117,148 @@ impl Rereader {
         if from >= to {
             return Ok(batch);
         }
-        self.stand_at(tp, from)?;
-        let result = self.fill(tp, to, limit, &mut batch);
-        self.at = (result.is_ok() && batch.next < to).then(|| (tp.clone(), batch.next));
+        self.serve(tp, from)?;
+        let place = self.stand_at(tp, from)?;
+        let result = self.fill(place, wait, to, limit, &mut batch);
+        if result.is_err() {
+            self.leave(place);
+        }
         result.map(|()| batch)
     }
 
     fn fill(
         &mut self,
-        tp: &TopicPartition,
+        place: usize,
+        wait: Duration,
         to: Offset,
         limit: Limit,
         batch: &mut Batch,
     ) -> Result<(), KafkaError> {
-        let Some(consumer) = &self.consumer else { return Err(KafkaError::Closed) };
-        let until = self.clock.now().plus(READ);
+        let Self { places, copier, clock, .. } = self;
+        let Place { tp, queue, next, .. } = &mut places[place];
+        let until = clock.now().plus(wait);
         let mut bytes = 0;
         while batch.next < to && batch.records.len() < limit.records.max(1) && bytes < limit.bytes.max(1) {
-            let left = until.since(self.clock.now());
-            let wait = if batch.records.is_empty() { left } else { left.min(Duration::from_millis(5)) };
-            match consumer.poll(wait) {
-                // Still from the assignment before.
-                Some(Ok(message))
-                    if message.topic() != &*tp.topic || message.partition() != tp.partition as i32 => {}
+            let wait = if batch.records.is_empty() { until.since(clock.now()) } else { Duration::ZERO };
+            match queue.poll(wait) {
                 Some(Ok(message)) => {
-                    let fetched = self.copier.record(&message);
-                    if fetched.offset >= to {
+                    let offset = u64::try_from(message.offset()).unwrap_or_default();
+                    *next = Some(offset + 1);
+                    if offset >= to {
                         batch.next = to;
-                    } else if fetched.offset >= batch.next {
-                        batch.next = fetched.offset + 1;
+                    } else if offset >= batch.next {
+                        let fetched = copier.record(&message);
+                        batch.next = offset + 1;
                         bytes += fetched.record.weight();
                         batch.records.push(fetched);
                     }
                 }
-                // Nothing but gaps up to the end.
-                Some(Err(ClientError::PartitionEOF(_))) => batch.next = to,
+                Some(Err(ClientError::PartitionEOF(_))) => {
+                    // Nothing but gaps up to the end, which the client tells once.
+                    batch.next = to;
+                    *next = None;
+                }
                 Some(Err(ClientError::MessageConsumption(
                     Code::AutoOffsetReset | Code::OffsetOutOfRange,
                 ))) => {
-                    batch.next = self.gone(tp, batch.next, to)?;
-                    self.at = None;
+                    let tp = tp.clone();
+                    batch.next = self.gone(&tp, batch.next, to)?;
+                    self.leave(place);
                     return Ok(());
                 }
                 Some(Err(source)) => {
-                    return Err(KafkaError::refused(
-                        format!("reading {tp} from {} again", batch.next),
-                        source,
-                    ));
+                    let doing = format!("reading {tp} from {} again", batch.next);
+                    return Err(KafkaError::refused(doing, source));
                 }
-                None if left.is_zero() || !batch.records.is_empty() => return Ok(()),
-                None => {}
+                None => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// Lets the client do what is due: opens it, gives up what is idle, and hears of trouble that concerns it as a
+    /// whole.
+    fn serve(&mut self, tp: &TopicPartition, from: Offset) -> Result<(), KafkaError> {
+        self.rest();
+        let consumer = self.open()?;
+        let mut trouble = None;
+        while let Some(said) = consumer.poll(Duration::ZERO) {
+            trouble = said.err().or(trouble);
+        }
+        match trouble {
+            Some(source) => Err(KafkaError::refused(format!("reading {tp} from {from} again"), source)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives up the partitions that nobody reads any more.
+    pub(crate) fn rest(&mut self) {
+        let now = self.clock.now();
+        for place in (0..self.places.len()).rev() {
+            if now.since(self.places[place].used) >= IDLE {
+                self.leave(place);
+            }
+        }
+    }
+
+    fn leave(&mut self, place: usize) {
+        let place = self.places.swap_remove(place);
+        if let Some(consumer) = &self.consumer
+            && let Err(error) = consumer.incremental_unassign(&list([&place.tp]))
+        {
+            tracing::warn!(group = %self.group, partition = %place.tp, %error, "could not be left");
+        }
+    }
+
+    fn open(&mut self) -> Result<Arc<BaseConsumer>, KafkaError> {
+        if let Some(consumer) = &self.consumer {
+            return Ok(Arc::clone(consumer));
+        }
+        // The client assigns nothing without a group's name; it neither joins nor commits.
+        let mut config = self.connection.reader_config(&[
+            ("group.id", &self.group),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
+        ])?;
+        config.remove(ALIAS);
+        for (name, value) in SETTINGS {
+            config.set(*name, *value);
+        }
+        let consumer: BaseConsumer = config
+            .create()
+            .map_err(|source| self.connection.unusable("reading parked records again", source))?;
+        Ok(Arc::clone(self.consumer.insert(Arc::new(consumer))))
+    }
+
+    /// The place of a partition, whose queue goes on at `from` or a little below.
+    fn stand_at(&mut self, tp: &TopicPartition, from: Offset) -> Result<usize, KafkaError> {
+        let consumer = self.open()?;
+        let refused = |source| KafkaError::refused(format!("reading {tp} from {from} again"), source);
+        let (number, at) = (tp.partition as i32, ClientOffset::Offset(from as i64));
+        if let Some(found) = self.places.iter().position(|place| place.tp == *tp) {
+            let place = &mut self.places[found];
+            place.used = self.clock.now();
+            if place.next.is_some_and(|next| (next..=next + SKIP).contains(&from)) {
+                return Ok(found);
+            }
+            // The client's own thread answers, no broker is asked.
+            if consumer.seek(&tp.topic, number, at, self.timeout).is_ok() {
+                place.next = Some(from);
+                return Ok(found);
+            }
+            // Its fetching has not begun yet, or was given up.
+            self.leave(found);
+        }
+        // Before the client begins to fetch, or the first records would lie in the queue of all.
+        let queue = consumer.split_partition_queue(&tp.topic, number).ok_or(KafkaError::Closed)?;
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&tp.topic, number, at)
+            .and_then(|()| consumer.incremental_assign(&list))
+            .map_err(refused)?;
+        self.places.push(Place { tp: tp.clone(), queue, next: Some(from), used: self.clock.now() });
+        Ok(self.places.len() - 1)
     }
 
     /// The partition does not hold `from`: where what it still holds begins, or `to` where the log was cut below.
@@ -113,31 +270,6 @@ impl Rereader {
         let (low, high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
         tracing::warn!(group = %self.group, partition = %tp, asked = from, earliest = low, latest = high, "records to be read again are not held any more");
         Ok(if from >= high { to } else { low.clamp(from, to) })
-    }
-
-    fn stand_at(&mut self, tp: &TopicPartition, from: Offset) -> Result<(), KafkaError> {
-        if self.consumer.is_none() {
-            // The client assigns nothing without a group's name; it neither joins nor commits.
-            let config = self.connection.reader_config(&[
-                ("group.id", &self.group),
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-                ("auto.offset.reset", "error"),
-                ("enable.partition.eof", "true"),
-            ])?;
-            let consumer = config
-                .create()
-                .map_err(|source| self.connection.unusable("reading parked records again", source))?;
-            self.consumer = Some(consumer);
-        }
-        let Some(consumer) = &self.consumer else { return Err(KafkaError::Closed) };
-        if self.at.as_ref().is_some_and(|(at, next)| at == tp && *next == from) {
-            return Ok(());
-        }
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(&tp.topic, tp.partition as i32, ClientOffset::Offset(from as i64))
-            .and_then(|()| consumer.assign(&list))
-            .map_err(|source| KafkaError::refused(format!("reading {tp} from {from} again"), source))
     }
 
     /// A partition that does not exist would never answer.
@@ -162,8 +294,7 @@ impl Rereader {
         let from = pointer.offset as u64;
         let until = self.clock.now().plus(self.timeout);
         let limit = Limit { records: 1, bytes: 1 };
-        self.stand_at(&place, from)?;
-        self.at = Some((place.clone(), from));
+        self.open()?;
         if !self.exists(pointer)? {
             return Ok(None);
         }

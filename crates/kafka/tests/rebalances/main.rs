@@ -14,6 +14,7 @@ mod diary;
 mod halts;
 mod members;
 mod order;
+mod parked;
 mod retries;
 mod stage;
 mod stalls;
