@@ -141,7 +141,8 @@ fn a_seawall_with_a_rate_limit_is_waited_for_and_each_line_arrives_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("orders.toml");
     let config = house::config(dir.path(), ([127, 0, 0, 1], 9).into(), &house::ground::Ground::Log);
-    std::fs::write(&file, format!("[ingest]\nrate = 1000\nburst = 150\n{config}")).unwrap();
+    let limited = config.replacen("[ingest]", "[ingest]\nrate = 1000\nburst = 150", 1);
+    std::fs::write(&file, limited).unwrap();
     let server = Seawall::run(&file);
     let at = format!("http://{}", server.ingest);
     let lines: Vec<_> = (0..500).map(|n| format!("k{}:{n}\n", n % 5)).collect();
