@@ -88,7 +88,7 @@ fn print_cluster(runtime: &Runtime, connection: &Connection, arguments: &Argumen
     let mut reader = Reader::open(connection, cluster::ANSWER_WITHIN);
     let mut next: BTreeMap<TopicPartition, u64> = BTreeMap::new();
     loop {
-        let spans = runtime.block_on(admin.spans(&places)).map_err(cluster::failure)?;
+        let spans = runtime.block_on(admin.spans_of_all(&places)).map_err(cluster::failure)?;
         for (place, span) in &spans {
             let first = if arguments.from_start { span.begin } else { span.end };
             let next = next.entry(place.clone()).or_insert(first);

@@ -52,7 +52,7 @@ fn a_redrive_on_a_cluster_goes_on_where_a_kill_cut_it_off() {
     let before = service.seen();
     let some = dlq(&server, &["redrive", "orders", "--matching", "customer-07", "--rate", "1000"]).ok();
     assert_eq!(some, "10 redriven\n");
-    wait_for("the ten", BOUND, || (service.seen() == before + 10).then_some(()));
+    wait_for("the ten", BOUND, || (service.effects() == 10).then_some(()));
 
     let order = br#"{"all": true, "rate": 40}"#;
     let redrive = "/v1/pipelines/orders/dead-letters/redrive";
@@ -73,10 +73,12 @@ fn a_redrive_on_a_cluster_goes_on_where_a_kill_cut_it_off() {
     let rest = dlq(&server, &["redrive", "orders", "--all", "--rate", "1000"]).ok();
     assert_eq!(rest, format!("{left} redriven\n"));
     wait_for("no letters", BOUND, || (letters(&server) == 0).then_some(()));
-    // Those whose receipt came and whose commit did not may be there twice; the claim store knows their tokens.
-    wait_for("every letter's effect", BOUND, || (service.seen() - before >= LETTERS).then_some(()));
+    wait_for("every letter's effect", BOUND, || (service.effects() == LETTERS).then_some(()));
     crate::house::idle(&server);
-    assert_eq!(service.seen() - before, LETTERS, "each letter had its effect once");
+    // Those whose receipt came and whose commit did not are there twice, and the claim store knows their tokens; what
+    // it did not know yet when it was killed comes again. A second of the redrive is more than both.
+    let again = service.seen() - before - LETTERS;
+    assert!(again <= 40, "{again} deliveries repeated");
 
     purged(&server, &service, path);
     server.stop();

@@ -2,11 +2,12 @@
 
 use crate::house::seawall::Seawall;
 use seawall_infra::{KafkaCluster, KafkaOptions, kafka_or_skip};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The password of the broker's user `alice`: it must show nowhere.
 pub const PASSWORD: &str = "alice-secret";
@@ -31,10 +32,12 @@ pub fn create(kafka: &KafkaCluster, topic: &str, partitions: u32) {
 }
 
 /// A service that answers every request with the same status.
+#[derive(Clone)]
 pub struct Service {
     pub addr: SocketAddr,
     status: Arc<AtomicU16>,
     seen: Arc<AtomicU64>,
+    effects: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Service {
@@ -42,47 +45,61 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (status, seen) = (Arc::new(AtomicU16::new(status)), Arc::new(AtomicU64::new(0)));
-        let (answers, counts) = (Arc::clone(&status), Arc::clone(&seen));
+        let service = Self { addr, status, seen, effects: Arc::default() };
+        let answering = service.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (answers, counts) = (Arc::clone(&answers), Arc::clone(&counts));
-                std::thread::spawn(move || serve(stream, &answers, &counts));
+                let service = answering.clone();
+                std::thread::spawn(move || service.serve(stream));
             }
         });
-        Self { addr, status, seen }
+        service
     }
 
     pub fn answer(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
+    /// Requests, repeats among them.
     pub fn seen(&self) -> u64 {
         self.seen.load(Ordering::SeqCst)
     }
-}
 
-fn serve(stream: TcpStream, status: &AtomicU16, seen: &AtomicU64) -> Option<()> {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut length = 0;
+    /// Tokens of which a request was answered with 200.
+    pub fn effects(&self) -> u64 {
+        self.effects.lock().unwrap().len() as u64
+    }
+
+    fn serve(&self, stream: TcpStream) -> Option<()> {
+        let mut stream = BufReader::new(stream);
         loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).ok()? == 0 {
-                return None;
+            let (mut length, mut token) = (0, String::new());
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).ok()? == 0 {
+                    return None;
+                }
+                let line = line.trim_end().to_ascii_lowercase();
+                if line.is_empty() {
+                    break;
+                }
+                if let Some(bytes) = line.strip_prefix("content-length:") {
+                    length = bytes.trim().parse().ok()?;
+                }
+                if let Some(told) = line.strip_prefix("ce-id:") {
+                    told.trim().clone_into(&mut token);
+                }
             }
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).ok()?;
+            self.seen.fetch_add(1, Ordering::SeqCst);
+            let status = self.status.load(Ordering::SeqCst);
+            if status == 200 {
+                self.effects.lock().unwrap().insert(token);
             }
-            if let Some(bytes) = line.strip_prefix("content-length:") {
-                length = bytes.trim().parse().ok()?;
-            }
+            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+            stream.get_mut().write_all(answer.as_bytes()).ok()?;
         }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).ok()?;
-        seen.fetch_add(1, Ordering::SeqCst);
-        let answer = format!("HTTP/1.1 {} x\r\ncontent-length: 0\r\n\r\n", status.load(Ordering::SeqCst));
-        stream.get_mut().write_all(answer.as_bytes()).ok()?;
     }
 }
 

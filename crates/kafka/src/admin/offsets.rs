@@ -4,7 +4,7 @@ use super::{Admin, Asking, Quiet, consumer};
 use crate::error::{KafkaError, explained};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as ClientOffset, TopicPartitionListElem};
 use seawall_core::{Offset, TopicPartition};
 use std::collections::BTreeMap;
@@ -35,6 +35,25 @@ impl Admin {
     ) -> Result<BTreeMap<TopicPartition, Span>, KafkaError> {
         let partitions = partitions.to_vec();
         self.blocking(move |asking| asking.spans(&partitions)).await
+    }
+
+    /// Begin and end of each partition, of none less than asked for.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`], as of [`Admin::spans`], and of the class `Transient` where the broker of one has no
+    /// answer.
+    pub async fn spans_of_all(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Span>, KafkaError> {
+        let spans = self.spans(partitions).await?;
+        match partitions.iter().find(|at| !spans.contains_key(at)) {
+            None => Ok(spans),
+            Some(at) => {
+                let source = ClientError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable);
+                Err(KafkaError::refused(format!("the begin and end of {at}"), source))
+            }
+        }
     }
 
     /// What `group` has committed for `partitions`. The group is not joined and need not have members.

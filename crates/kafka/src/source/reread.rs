@@ -8,6 +8,12 @@
 //! its partition stopped finds its records in the queue; another one seeks. A partition that nobody has read for
 //! [`IDLE`] is given up.
 //!
+//! # The end of a log
+//!
+//! The client tells the end of a log through the same queue, without its offset, and long before anybody reads. An
+//! end that was told before the records asked for were written says nothing of them: it is believed only where the
+//! client has sought since. Otherwise records would pass for a gap.
+//!
 //! # Memory
 //!
 //! A read mostly goes back or jumps, and then what was fetched ahead is thrown away: little is fetched ahead
@@ -60,6 +66,8 @@ struct Place {
     queue: PartitionQueue<DefaultConsumerContext>,
     /// Where its queue goes on; `None` where nothing more would be told of what lies there.
     next: Option<Offset>,
+    /// The end of a log that the queue tells is one that was found when everything below this was there.
+    end_above: Offset,
     /// When it was read last.
     used: Nanos,
 }
@@ -118,7 +126,7 @@ impl Rereader {
             return Ok(batch);
         }
         self.serve(tp, from)?;
-        let place = self.stand_at(tp, from)?;
+        let place = self.stand_at(tp, from, to)?;
         let result = self.fill(place, wait, to, limit, &mut batch);
         if result.is_err() {
             self.leave(place);
@@ -135,7 +143,7 @@ impl Rereader {
         batch: &mut Batch,
     ) -> Result<(), KafkaError> {
         let Self { places, copier, clock, .. } = self;
-        let Place { tp, queue, next, .. } = &mut places[place];
+        let Place { tp, queue, next, end_above, .. } = &mut places[place];
         let until = clock.now().plus(wait);
         let mut bytes = 0;
         while batch.next < to && batch.records.len() < limit.records.max(1) && bytes < limit.bytes.max(1) {
@@ -154,9 +162,13 @@ impl Rereader {
                     }
                 }
                 Some(Err(ClientError::PartitionEOF(_))) => {
-                    // Nothing but gaps up to the end, which the client tells once.
-                    batch.next = to;
+                    // Told once: who reads on here has to seek.
                     *next = None;
+                    if *end_above < to {
+                        return Ok(());
+                    }
+                    // Nothing but gaps up to there.
+                    batch.next = to;
                 }
                 Some(Err(ClientError::MessageConsumption(
                     Code::AutoOffsetReset | Code::OffsetOutOfRange,
@@ -232,8 +244,8 @@ impl Rereader {
         Ok(Arc::clone(self.consumer.insert(Arc::new(consumer))))
     }
 
-    /// The place of a partition, whose queue goes on at `from` or a little below.
-    fn stand_at(&mut self, tp: &TopicPartition, from: Offset) -> Result<usize, KafkaError> {
+    /// The place of a partition, whose queue goes on at `from` or a little below. Everything below `to` is written.
+    fn stand_at(&mut self, tp: &TopicPartition, from: Offset, to: Offset) -> Result<usize, KafkaError> {
         let consumer = self.open()?;
         let refused = |source| KafkaError::refused(format!("reading {tp} from {from} again"), source);
         let (number, at) = (tp.partition as i32, ClientOffset::Offset(from as i64));
@@ -245,7 +257,7 @@ impl Rereader {
             }
             // The client's own thread answers, no broker is asked.
             if consumer.seek(&tp.topic, number, at, self.timeout).is_ok() {
-                place.next = Some(from);
+                (place.next, place.end_above) = (Some(from), to);
                 return Ok(found);
             }
             // Its fetching has not begun yet, or was given up.
@@ -257,7 +269,8 @@ impl Rereader {
         list.add_partition_offset(&tp.topic, number, at)
             .and_then(|()| consumer.incremental_assign(&list))
             .map_err(refused)?;
-        self.places.push(Place { tp: tp.clone(), queue, next: Some(from), used: self.clock.now() });
+        let used = self.clock.now();
+        self.places.push(Place { tp: tp.clone(), queue, next: Some(from), end_above: to, used });
         Ok(self.places.len() - 1)
     }
 

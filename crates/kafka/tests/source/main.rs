@@ -14,7 +14,7 @@ use seawall_consumer::{Consumer, ConsumerOptions, Driver, NoSink, NoStore, Runni
 use seawall_core::handler::HandlerFn;
 use seawall_core::{Class, Clock, Commit, Outcome, Source, SystemClock, TopicPartition};
 use seawall_guard::{Guard, GuardOptions};
-use seawall_kafka::{Connection, KafkaSource, SourceOptions};
+use seawall_kafka::{Connection, KafkaSource, Reader, SourceOptions};
 use stage::{
     Member, committed, connection, create, join, kafka, left, nothing, numbers, options, position, until,
     write,
@@ -237,6 +237,29 @@ fn records_are_read_again_without_moving_the_partition() {
     }
     write(kafka, "again", 0, numbers(5));
     until(&mut [&mut member], |[member]| member.count() == 1_005);
+}
+
+/// The client tells the end of a log before anybody asks; what was written since is no gap.
+#[test]
+fn an_end_told_before_records_were_written_hides_none_of_them() {
+    let Some(kafka) = kafka("an_end_told_before_records_were_written_hides_none_of_them") else { return };
+    create(kafka, "told", 1);
+    let tp = TopicPartition::new("told", 0);
+    let limit = seawall_core::Limit { records: 100, bytes: 1 << 20 };
+    let mut reader = Reader::open(&connection(kafka), Duration::from_secs(30));
+    for round in 0..4 {
+        write(kafka, "told", 0, numbers(3));
+        let (mut next, end) = (round * 3, round * 3 + 3);
+        let mut read = Vec::new();
+        while next < end {
+            let batch = reader.read(&tp, next, end, limit).unwrap();
+            read.extend(batch.records.iter().map(|fetched| fetched.offset));
+            next = batch.next;
+        }
+        assert_eq!(read, (round * 3..end).collect::<Vec<_>>());
+        // Long enough for the client to come to the end, not so long that the partition is given up.
+        std::thread::sleep(Duration::from_millis(300));
+    }
 }
 
 #[test]

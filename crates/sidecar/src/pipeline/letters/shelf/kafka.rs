@@ -45,7 +45,7 @@ impl KafkaShelf {
         let admin = self.cluster.admin();
         let topic = self.runtime.block_on(admin.existing_topic(&self.topic))?;
         let partitions: Vec<_> = topic.partitions.iter().map(|p| self.at(p.number)).collect();
-        let spans = self.runtime.block_on(admin.spans(&partitions))?;
+        let spans = self.runtime.block_on(admin.spans_of_all(&partitions))?;
         let span = |(at, span): (TopicPartition, seawall_kafka::admin::Span)| Span {
             partition: at.partition,
             start: span.begin,
