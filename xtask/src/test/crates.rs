@@ -1,7 +1,7 @@
 //! The crates' own tests: built in one go, then each test program run by itself.
 
-use super::Run;
 use super::tally::Tally;
+use super::{Run, simulation};
 use crate::error::ChoreError;
 use crate::process::{self, now};
 use crate::workspace::{self, Member};
@@ -46,7 +46,8 @@ pub(super) fn run(run: &Run, members: &[Member], all: bool) -> Result<Tally, Cho
         let started = now();
         println!("── {}", member.part);
         let mut tally = Tally::default();
-        for program in programs.iter().filter(|program| program.part == member.part) {
+        let elsewhere = |program: &Program| run.soak && program.name == simulation::PROGRAM;
+        for program in programs.iter().filter(|p| p.part == member.part && !elsewhere(p)) {
             tally.add(run_program(run, program, &[])?);
         }
         println!("   {}: {}, {:.1} s", member.part, tally.summary(), started.elapsed().as_secs_f64());
@@ -99,21 +100,19 @@ fn product(line: &str, name: &str) -> Option<PathBuf> {
     wanted.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
 }
 
-/// Builds and runs `--test NAME` programs of one crate with features and variables of their own (loom, TLS).
+/// Builds and runs `--test NAME` programs of one crate with arguments and variables of their own (loom, TLS).
 pub(super) fn run_tests(
     run: &Run,
     member: &Member,
     tests: &[String],
-    features: &[&str],
+    arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<Tally, ChoreError> {
     let mut select = vec!["--package".to_owned(), member.package.clone()];
     for test in tests {
         select.extend(["--test".to_owned(), test.clone()]);
     }
-    for feature in features {
-        select.extend(["--features".to_owned(), (*feature).to_owned()]);
-    }
+    select.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     let mut sum = Tally::default();
     match build(&select, std::slice::from_ref(member), environment)? {
         None => sum.fail(format!("{} {} does not build", member.part, tests.join(" "))),

@@ -20,7 +20,7 @@ pub(super) fn run(run: &Run) -> Result<Tally, ChoreError> {
     let environment = [("CARGO_TARGET_DIR", &*target), ("CARGO_PROFILE_DEV_DEBUG", "0")];
     let tests = ["security".to_owned(), "refusals".to_owned()];
     for member in workspace::members()?.iter().filter(|member| member.part == "kafka") {
-        tally.add(crates::run_tests(run, member, &tests, &["tls"], &environment)?);
+        tally.add(crates::run_tests(run, member, &tests, &["--features", "tls"], &environment)?);
     }
     Ok(tally)
 }

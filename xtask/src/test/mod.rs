@@ -12,6 +12,7 @@ mod kafka_tls;
 mod looms;
 mod mutants;
 mod readme;
+mod simulation;
 mod tally;
 
 use crate::error::ChoreError;
@@ -22,7 +23,7 @@ use tally::{Skip, Tally};
 
 pub(crate) const HELP: &str = "cargo xtask test [PART…] [--soak]\n\
     runs all, or the named, tests with the real servers they need and ends with `N passed, N failed, N skipped`.\n\
-    PART: a crate's folder name, or doc, loom, dashboard, readme, e2e (= cli); with --soak also kafka-tls, mutants, fuzz";
+    PART: a crate's folder name, or doc, loom, dashboard, readme, e2e (= cli); with --soak also simulation, kafka-tls, mutants, fuzz";
 
 /// What is tested besides the crates' own tests.
 const EXTRA: &[Extra] = &[
@@ -30,6 +31,7 @@ const EXTRA: &[Extra] = &[
     Extra { name: "loom", soak_only: false, run: looms::run },
     Extra { name: "dashboard", soak_only: false, run: dashboard::run },
     Extra { name: "readme", soak_only: false, run: readme::run },
+    Extra { name: "simulation", soak_only: true, run: simulation::run },
     Extra { name: "kafka-tls", soak_only: true, run: kafka_tls::run },
     Extra { name: "mutants", soak_only: true, run: mutants::run },
     Extra { name: "fuzz", soak_only: true, run: fuzz::run },
