@@ -3,7 +3,7 @@
 use crate::exit::{Failure, Kind};
 use seawall_core::{Class, Classify, Fault};
 use seawall_kafka::{Admin, Connection, KafkaError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one question to the cluster is waited for.
@@ -30,21 +30,28 @@ impl ClusterArguments {
         if self.bootstrap.is_empty() {
             return Ok(None);
         }
-        let mut connection = Connection::new(&self.bootstrap);
-        let Some(file) = &self.properties else { return Ok(Some(connection)) };
-        let wrong =
-            |problem: String| Failure::input(format_args!("--properties {}: {problem}", file.display()));
-        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-        for (number, line) in (1..).zip(text.lines()) {
-            if line.trim().is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (name, value) =
-                line.split_once('=').ok_or_else(|| wrong(format!("line {number} is no `name=value`")))?;
-            connection.secrets.insert(name.trim().to_owned(), value.trim().to_owned().into());
-        }
-        Ok(Some(connection))
+        connection(&self.bootstrap, self.properties.as_deref()).map(Some)
     }
+}
+
+/// The cluster that begins at `bootstrap`, with the client settings of the file `properties`.
+///
+/// # Errors
+/// When the file cannot be read, with the line.
+pub(crate) fn connection(bootstrap: &[String], properties: Option<&Path>) -> Result<Connection, Failure> {
+    let mut connection = Connection::new(bootstrap);
+    let Some(file) = properties else { return Ok(connection) };
+    let wrong = |problem: String| Failure::input(format_args!("--properties {}: {problem}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (name, value) =
+            line.split_once('=').ok_or_else(|| wrong(format!("line {number} is no `name=value`")))?;
+        connection.secrets.insert(name.trim().to_owned(), value.trim().to_owned().into());
+    }
+    Ok(connection)
 }
 
 /// A client that asks the cluster of `connection`.

@@ -4,15 +4,12 @@ use crate::admin::{Quiet, group_client};
 use crate::connection::Connection;
 use crate::error::KafkaError;
 use crate::position::overflow::{OVERFLOW_TOPIC, Overflow};
-use crate::position::{self, Metadata};
 use crate::source::{Rereader, commit_positions};
-use bytes::Bytes;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
-use seawall_core::{Commit, Generation, Offset, Position, TopicPartition};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use seawall_core::{Commit, Generation, Position, TopicPartition};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,31 +65,10 @@ impl Bookmark {
                 continue;
             };
             let tp = TopicPartition::new(element.topic(), number);
-            let beyond = self.beyond(&tp, watermark, &element)?;
+            let beyond = self.rereader.beyond(&tp, watermark, &element)?;
             positions.insert(tp, Position { watermark, beyond });
         }
         Ok(positions)
-    }
-
-    fn beyond(
-        &mut self,
-        tp: &TopicPartition,
-        watermark: Offset,
-        element: &TopicPartitionListElem<'_>,
-    ) -> Result<Bytes, KafkaError> {
-        // The client panics on metadata that is not UTF-8.
-        let text = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default();
-        let found = match position::parse(&text) {
-            Ok(Metadata::Inline(bytes)) => Some(Bytes::from(bytes)),
-            Ok(Metadata::Pointer(pointer)) if pointer.watermark == watermark => {
-                self.rereader.position(&pointer, tp)?
-            }
-            Ok(Metadata::Pointer(_)) | Err(_) => None,
-        };
-        Ok(found.unwrap_or_else(|| {
-            tracing::warn!(group = %self.group, partition = %tp, watermark, "the position's metadata is unreadable");
-            Bytes::new()
-        }))
     }
 
     /// Makes `positions` durable before it returns.

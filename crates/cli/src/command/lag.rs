@@ -3,12 +3,12 @@
 mod export;
 mod table;
 
+use crate::cluster::{self, failure};
 use crate::exit::{Failure, Kind, Outcome};
 use crate::output::{self, Format};
 use crate::serve;
 use seawall_core::{Class, Classify, Fault, SystemClock};
 use seawall_kafka::lag::{Filter, LagMonitor, LagOptions, LagSnapshot, StuckRule};
-use seawall_kafka::{Connection, KafkaError};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
-    let mut monitor = monitor(&arguments).map_err(failure)?;
+    let mut monitor = monitor(&arguments)?;
     let (clock, interval) = (SystemClock::new(), Duration::from_secs(arguments.interval));
     let format = if arguments.json { Format::Json } else { arguments.format };
     let mut snapshot = monitor.sample(&clock).map_err(failure)?;
@@ -87,24 +87,12 @@ fn watch(mut monitor: LagMonitor, first: &LagSnapshot, interval: Duration, forma
     }
 }
 
-fn monitor(arguments: &Arguments) -> Result<LagMonitor, KafkaError> {
-    let mut connection = Connection::new(&arguments.bootstrap);
-    if let Some(file) = &arguments.properties {
-        let wrong = |problem: String| KafkaError::Setting {
-            name: "--properties".to_owned(),
-            value: file.display().to_string(),
-            want: format!("a readable file of `name=value` lines ({problem})"),
-        };
-        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-        let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        for (number, line) in lines {
-            let (name, value) =
-                line.split_once('=').ok_or_else(|| wrong(format!("line {number} has no `=`")))?;
-            connection.secrets.insert(name.trim().to_owned(), value.trim().to_owned().into());
-        }
-    }
+fn monitor(arguments: &Arguments) -> Result<LagMonitor, Failure> {
+    let connection = cluster::connection(&arguments.bootstrap, arguments.properties.as_deref())?;
     let filter = |name: &str, pattern: &Option<String>| {
-        pattern.as_ref().map_or_else(|| Ok(Filter::default()), |pattern| Filter::new(name, pattern))
+        pattern
+            .as_ref()
+            .map_or_else(|| Ok(Filter::default()), |pattern| Filter::new(name, pattern).map_err(failure))
     };
     let usual = StuckRule::default();
     let samples =
@@ -116,16 +104,7 @@ fn monitor(arguments: &Arguments) -> Result<LagMonitor, KafkaError> {
         wait: Duration::from_secs(arguments.timeout),
         ..LagOptions::default()
     };
-    LagMonitor::open(&connection, options)
-}
-
-fn failure(error: KafkaError) -> Failure {
-    let kind = match (&error, error.class()) {
-        (KafkaError::Setting { .. } | KafkaError::Client { .. }, _) => Kind::Input,
-        (_, Class::Bug) => Kind::Bug,
-        (_, Class::Transient | Class::Permanent | Class::Overload) => Kind::Environment,
-    };
-    Failure::new(kind, Fault::from(error))
+    LagMonitor::open(&connection, options).map_err(failure)
 }
 
 fn verdict(snapshot: &LagSnapshot) -> Outcome {

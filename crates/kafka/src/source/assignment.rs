@@ -4,13 +4,11 @@ use super::context::Change;
 use super::gather::Queue;
 use super::{Event, Fault, Generation, KafkaSource, StartAt, TopicPartition, list};
 use crate::error::KafkaError;
-use crate::position::{self, Metadata};
 use bytes::Bytes;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::Consumer;
-use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
-use seawall_core::{Batch, Class, Classify, Offset, Position};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use seawall_core::{Batch, Offset, Position};
 
 /// A partition that is ours.
 pub(super) struct Assigned {
@@ -208,7 +206,7 @@ impl KafkaSource {
             let (low, high) = self.range(&tp)?;
             let position = match element.offset() {
                 ClientOffset::Offset(at) if (low as i64..=high as i64).contains(&at) => {
-                    Position { watermark: at as u64, beyond: self.beyond(&tp, at as u64, &element)? }
+                    Position { watermark: at as u64, beyond: self.rereader.beyond(&tp, at as u64, &element)? }
                 }
                 ClientOffset::Offset(at) => self.out_of_range(&tp, at, low, high),
                 _ => Position { watermark: self.start(low, high), beyond: Bytes::new() },
@@ -240,39 +238,6 @@ impl KafkaSource {
             "the group's offset is not held by the partition (any more); going on at `start_at`"
         );
         Position { watermark: start, beyond: Bytes::new() }
-    }
-
-    /// What is settled beyond a committed offset. Metadata that cannot be read is empty; a broker that does not
-    /// answer is an error, to be asked again.
-    fn beyond(
-        &mut self,
-        tp: &TopicPartition,
-        watermark: Offset,
-        element: &TopicPartitionListElem<'_>,
-    ) -> Result<Bytes, KafkaError> {
-        // The client panics on metadata that is not UTF-8.
-        let text = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned()));
-        let parsed = text.map_err(|_| position::Unreadable::Foreign).and_then(|text| position::parse(&text));
-        let why = match parsed {
-            Ok(Metadata::Inline(bytes)) => return Ok(Bytes::from(bytes)),
-            Ok(Metadata::Pointer(pointer)) if pointer.watermark == watermark => {
-                match self.rereader.position(&pointer, tp) {
-                    Ok(Some(bytes)) => return Ok(bytes),
-                    Ok(None) => "the record it points to is gone or another's".to_owned(),
-                    Err(error) if error.class() == Class::Permanent => {
-                        format!("the record it points to cannot be read: {error}")
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(Metadata::Pointer(_)) => "it was written for another offset".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        tracing::warn!(
-            group = %self.group, partition = %tp, watermark, why,
-            "the commit's metadata is unreadable; what was settled beyond the offset is delivered again"
-        );
-        Ok(Bytes::new())
     }
 
     /// Some partition's next offset is not held by its broker: finds out which and goes on as `start_at` says.

@@ -28,6 +28,7 @@
 
 mod assignment;
 mod bell;
+mod beyond;
 mod commit;
 mod context;
 mod convert;

@@ -28,9 +28,6 @@ use super::convert::Copier;
 use super::list;
 use crate::connection::Connection;
 use crate::error::KafkaError;
-use crate::position::Pointer;
-use crate::position::overflow;
-use bytes::Bytes;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
@@ -75,13 +72,13 @@ struct Place {
 /// See the module.
 pub(crate) struct Rereader {
     connection: Connection,
-    group: Arc<str>,
-    timeout: Duration,
+    pub(super) group: Arc<str>,
+    pub(super) timeout: Duration,
     /// Before the client, which closes once no queue is held.
     places: Vec<Place>,
-    consumer: Option<Arc<BaseConsumer>>,
+    pub(super) consumer: Option<Arc<BaseConsumer>>,
     copier: Copier,
-    clock: SystemClock,
+    pub(super) clock: SystemClock,
 }
 
 impl Rereader {
@@ -222,7 +219,7 @@ impl Rereader {
         }
     }
 
-    fn open(&mut self) -> Result<Arc<BaseConsumer>, KafkaError> {
+    pub(super) fn open(&mut self) -> Result<Arc<BaseConsumer>, KafkaError> {
         if let Some(consumer) = &self.consumer {
             return Ok(Arc::clone(consumer));
         }
@@ -283,51 +280,5 @@ impl Rereader {
         let (low, high) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
         tracing::warn!(group = %self.group, partition = %tp, asked = from, earliest = low, latest = high, "records to be read again are not held any more");
         Ok(if from >= high { to } else { low.clamp(from, to) })
-    }
-
-    /// A partition that does not exist would never answer.
-    fn exists(&self, pointer: &Pointer) -> Result<bool, KafkaError> {
-        let Some(consumer) = &self.consumer else { return Err(KafkaError::Closed) };
-        let metadata = consumer
-            .fetch_metadata(Some(&pointer.topic), self.timeout)
-            .map_err(|source| KafkaError::refused(format!("looking for topic {}", pointer.topic), source))?;
-        let topic = metadata.topics().first();
-        Ok(topic.is_some_and(|topic| {
-            topic.partitions().iter().any(|partition| partition.id() == pointer.partition)
-        }))
-    }
-
-    /// The bytes that a pointer of `tp` points to; `None` where they are not there.
-    pub(crate) fn position(
-        &mut self,
-        pointer: &Pointer,
-        tp: &TopicPartition,
-    ) -> Result<Option<Bytes>, KafkaError> {
-        let place = TopicPartition::new(pointer.topic.as_str(), pointer.partition as u32);
-        let from = pointer.offset as u64;
-        let until = self.clock.now().plus(self.timeout);
-        let limit = Limit { records: 1, bytes: 1 };
-        self.open()?;
-        if !self.exists(pointer)? {
-            return Ok(None);
-        }
-        loop {
-            let batch = self.read(&place, from, from + 1, limit)?;
-            if let Some(fetched) = batch.records.first() {
-                let key = overflow::key(&self.group, &tp.topic, tp.partition);
-                let whose = fetched.record.key.as_deref() == Some(key.as_bytes());
-                let read = overflow::parse_value(&fetched.record.value);
-                return Ok(read
-                    .filter(|(watermark, _)| whose && *watermark == pointer.watermark)
-                    .map(|(_, beyond)| Bytes::copy_from_slice(beyond)));
-            }
-            if batch.next > from {
-                return Ok(None);
-            }
-            if until.since(self.clock.now()).is_zero() {
-                let source = ClientError::MessageConsumption(Code::OperationTimedOut);
-                return Err(KafkaError::refused(format!("reading the position at {place} {from}"), source));
-            }
-        }
     }
 }
