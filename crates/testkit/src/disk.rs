@@ -4,7 +4,7 @@ use crate::power::{Power, Site};
 use seawall_wal::disk::{SimFile, SimLock};
 use seawall_wal::{Disk, DiskFile};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use seawall_wal::disk::SimDisk;
 
@@ -19,6 +19,7 @@ pub struct PoweredDisk {
 #[derive(Debug)]
 pub struct PoweredFile {
     file: SimFile,
+    path: PathBuf,
     power: Power,
 }
 
@@ -32,19 +33,27 @@ impl PoweredDisk {
         Self { disk, power }
     }
 
-    fn named<T>(&self, call: impl FnOnce(&SimDisk) -> io::Result<T>) -> io::Result<T> {
-        if !self.power.step(Site::BeforeName) {
+    fn named<T>(&self, path: &Path, call: impl FnOnce(&SimDisk) -> io::Result<T>) -> io::Result<T> {
+        if !self.power.step_on(Site::BeforeName, path) {
             return Err(dead());
         }
         let answer = call(&self.disk);
-        if self.power.step(Site::AfterName) { answer } else { Err(dead()) }
+        if self.power.step_on(Site::AfterName, path) { answer } else { Err(dead()) }
     }
 
-    fn file(&self, call: impl FnOnce(&SimDisk) -> io::Result<SimFile>) -> io::Result<PoweredFile> {
+    fn file(
+        &self,
+        path: &Path,
+        call: impl FnOnce(&SimDisk) -> io::Result<SimFile>,
+    ) -> io::Result<PoweredFile> {
         if self.power.is_off() {
             return Err(dead());
         }
-        call(&self.disk).map(|file| PoweredFile { file, power: self.power.clone() })
+        call(&self.disk).map(|file| self.powered(path, file))
+    }
+
+    fn powered(&self, path: &Path, file: SimFile) -> PoweredFile {
+        PoweredFile { file, path: path.to_owned(), power: self.power.clone() }
     }
 }
 
@@ -53,7 +62,7 @@ impl Disk for PoweredDisk {
     type Lock = SimLock;
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.named(|disk| disk.create_dir_all(dir))
+        self.named(dir, |disk| disk.create_dir_all(dir))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -61,28 +70,28 @@ impl Disk for PoweredDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<PoweredFile> {
-        let file = self.named(|disk| disk.create(path))?;
-        Ok(PoweredFile { file, power: self.power.clone() })
+        let file = self.named(path, |disk| disk.create(path))?;
+        Ok(self.powered(path, file))
     }
 
     fn open(&self, path: &Path) -> io::Result<PoweredFile> {
-        self.file(|disk| disk.open(path))
+        self.file(path, |disk| disk.open(path))
     }
 
     fn open_read_only(&self, path: &Path) -> io::Result<PoweredFile> {
-        self.file(|disk| disk.open_read_only(path))
+        self.file(path, |disk| disk.open_read_only(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.named(|disk| disk.rename(from, to))
+        self.named(from, |disk| disk.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.named(|disk| disk.remove(path))
+        self.named(path, |disk| disk.remove(path))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.named(|disk| disk.sync_dir(dir))
+        self.named(dir, |disk| disk.sync_dir(dir))
     }
 
     fn lock(&self, path: &Path) -> io::Result<SimLock> {
@@ -100,11 +109,11 @@ impl PoweredFile {
         (before, after): (Site, Site),
         call: impl FnOnce(&SimFile) -> io::Result<T>,
     ) -> io::Result<T> {
-        if !self.power.step(before) {
+        if !self.power.step_on(before, &self.path) {
             return Err(dead());
         }
         let answer = call(&self.file);
-        if self.power.step(after) { answer } else { Err(dead()) }
+        if self.power.step_on(after, &self.path) { answer } else { Err(dead()) }
     }
 }
 

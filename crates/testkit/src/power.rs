@@ -9,8 +9,9 @@
 //! the runtime is dropped reaches neither the disk nor the service.
 
 use seawall_wal::disk::SimDisk;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// Where a process can die.
@@ -98,13 +99,20 @@ pub enum Cut {
 #[derive(Clone, Debug)]
 pub struct Power(Arc<Line>);
 
+/// Where it died, and on which file, if it was at one.
+#[derive(Clone, Debug)]
+struct Death {
+    site: Site,
+    path: Option<PathBuf>,
+}
+
 #[derive(Debug)]
 struct Line {
     steps: AtomicU64,
     cut_at: Option<CutAt>,
     cut: Cut,
     off: AtomicBool,
-    site: std::sync::Mutex<Option<Site>>,
+    died: std::sync::Mutex<Option<Death>>,
     dark: CancellationToken,
     disk: Option<SimDisk>,
 }
@@ -117,7 +125,7 @@ impl Power {
             cut_at,
             cut,
             off: AtomicBool::new(false),
-            site: std::sync::Mutex::new(None),
+            died: std::sync::Mutex::new(None),
             dark: CancellationToken::new(),
             disk,
         }))
@@ -125,6 +133,15 @@ impl Power {
 
     /// Passes `site`. Whether the process lives on.
     pub fn step(&self, site: Site) -> bool {
+        self.pass(site, None)
+    }
+
+    /// As [`Power::step`], at the file or directory `path`.
+    pub fn step_on(&self, site: Site, path: &Path) -> bool {
+        self.pass(site, Some(path))
+    }
+
+    fn pass(&self, site: Site, path: Option<&Path>) -> bool {
         if self.is_off() {
             return false;
         }
@@ -132,17 +149,21 @@ impl Power {
             && cut_at.site.is_none_or(|of| of == site)
             && self.0.steps.fetch_add(1, Relaxed) == cut_at.step
         {
-            self.cut(site);
+            self.die(site, path);
         }
         !self.is_off()
     }
 
     /// Cuts now.
     pub fn cut(&self, site: Site) {
+        self.die(site, None);
+    }
+
+    fn die(&self, site: Site, path: Option<&Path>) {
         if self.0.off.swap(true, Relaxed) {
             return;
         }
-        *self.0.site.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(site);
+        *self.died() = Some(Death { site, path: path.map(Path::to_owned) });
         if let Some(disk) = &self.0.disk {
             match self.0.cut {
                 Cut::Kill => disk.kill(),
@@ -159,8 +180,16 @@ impl Power {
 
     /// Where it died, if it did.
     pub fn died_at(&self) -> Option<(Site, Cut)> {
-        let site = *self.0.site.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        site.map(|site| (site, self.0.cut))
+        self.died().as_ref().map(|death| (death.site, self.0.cut))
+    }
+
+    /// The file or directory it was at when it died.
+    pub fn died_on(&self) -> Option<PathBuf> {
+        self.died().as_ref().and_then(|death| death.path.clone())
+    }
+
+    fn died(&self) -> MutexGuard<'_, Option<Death>> {
+        self.0.died.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the cut.

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// After a read that failed.
 const READ_RETRY: Duration = Duration::from_secs(5);
+/// After a read that found nothing.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 /// Read at a time at most.
 const READ_BYTES: usize = 1 << 20;
 
@@ -49,6 +51,10 @@ impl<D: Disk> Pump<D> {
                 return self.show_trouble(&error);
             }
         };
+        if frames.frames.is_empty() {
+            // What is not durable yet, or no longer there: asking at once again would spin.
+            backlog.read_retry_at = now.plus(READ_AGAIN);
+        }
         for frame in frames.frames {
             let (seq, bytes) = (frame.seq, frame.payload.len());
             if backlog.progress.is_done(seq) {

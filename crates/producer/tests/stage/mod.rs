@@ -108,6 +108,12 @@ impl Shelf {
         self.taken().iter().filter(|(k, m, _)| k == key && *m == n).count()
     }
 
+    /// Takes records that came from elsewhere, at once: key, number, id.
+    pub fn put(&self, records: impl Iterator<Item = (String, u64, String)>) {
+        let records: Vec<_> = records.collect();
+        self.inner.lock().unwrap().taken.extend(records);
+    }
+
     fn write(&self, records: &[Outgoing]) {
         let mut inner = self.inner.lock().unwrap();
         for outgoing in records {
