@@ -4,8 +4,8 @@
 //! fetch loop enters what it hands out, a worker enters at the end of a turn what became of it. That is what
 //! makes the ledger readable at one instant, and it costs a lock for some hundred records.
 //!
-//! A book belongs to one assignment. When that ends the book is closed: what is still entered afterwards
-//! changes nothing but the count of late completions.
+//! A book belongs to one assignment. When that ends the book is closed: what is still entered afterwards is counted as
+//! late and never committed. It is only remembered, for the case that this member gets the partition back.
 
 use crate::stats::{Ledger, PartitionSnapshot};
 use crate::track::{OffsetSet, Tracker};
@@ -220,6 +220,9 @@ impl Partition {
         let mut entered = Entered::default();
         if book.closed {
             entered.late = delta.settled.len() as u64;
+            for (offset, _) in delta.settled.drain(..) {
+                book.tracker.complete(offset);
+            }
             book.busy += delta.busy;
             *delta = Delta::default();
             return entered;

@@ -115,6 +115,9 @@ impl<S: Source> Fetcher<S> {
         self.tell_all(|| Message::Cancel(partition.slot));
         self.owned.remove(id);
         lock(&self.shared.partitions).remove(id);
+        if commit_failed.is_some() {
+            self.kept.keep(partition, now);
+        }
         if let Some(drain) = &mut self.drain {
             drain.within_bound &= !cut_short;
             drain.commit_failed = commit_failed.or(drain.commit_failed.take());
@@ -145,6 +148,7 @@ impl<S: Source> Fetcher<S> {
         self.close(&owned.partition);
         lock(&self.shared.partitions).remove(id);
         self.tell_all(|| Message::Cancel(owned.partition.slot));
+        self.kept.keep(owned.partition, self.shared.now());
     }
 
     pub(super) fn begin_drain(&mut self, deadline: Nanos, now: Nanos) {

@@ -17,6 +17,7 @@
 mod commit;
 pub(crate) mod drive;
 mod give_up;
+mod kept;
 mod leave;
 mod room;
 
@@ -28,6 +29,7 @@ use crate::stats::State;
 use crate::track::{OffsetSet, codec};
 use crate::worker::{Message, scatter};
 use foldhash::quality::FixedState;
+use kept::Kept;
 use leave::Leaving;
 use seawall_core::{
     Batch, Class, Event, Fault, Fetched, Generation, Nanos, Offset, Position, Source, TopicPartition,
@@ -99,6 +101,7 @@ pub(crate) struct Fetcher<S> {
     requests: UnboundedReceiver<Request>,
     workers: Vec<UnboundedSender<Message>>,
     owned: BTreeMap<TopicPartition, Owned>,
+    kept: Kept,
     next_slot: u32,
     next_commit: Nanos,
     poll_after: Nanos,
@@ -126,6 +129,7 @@ impl<S: Source> Fetcher<S> {
             requests,
             workers,
             owned: BTreeMap::new(),
+            kept: Kept::default(),
             next_slot: 0,
             paused: false,
             drain: None,
@@ -261,7 +265,7 @@ impl<S: Source> Fetcher<S> {
             self.source.pause(&id);
             return;
         }
-        let beyond = codec::decode(position).unwrap_or_else(|error| {
+        let mut beyond = codec::decode(position).unwrap_or_else(|error| {
             let group = &self.shared.options.group;
             tracing::warn!(
                 %group, partition = %id, %error,
@@ -269,11 +273,14 @@ impl<S: Source> Fetcher<S> {
             );
             OffsetSet::default()
         });
+        let known = self.kept.recall(&id, position.watermark, end, &mut beyond);
         let slot = self.next_slot;
         self.next_slot += 1;
         let workers = self.workers.len();
         let partition =
             Arc::new(Partition::new(id.clone(), generation, slot, position.watermark, beyond, end, workers));
+        // What is known beyond the group's position is to be committed, whether anything else comes or not.
+        partition.book().dirty = known > 0;
         lock(&self.shared.partitions).insert(id.clone(), Arc::clone(&partition));
         let owned = Owned { partition, paused: false, full: false, reread_after: Nanos(0), leaving: None };
         self.owned.insert(id, owned);

@@ -54,7 +54,7 @@ pub struct Totals {
     /// Completions of an assignment that had ended, dropped.
     pub late: u64,
     /// Records settled whose assignment ended before that was committed: a zombie's acknowledgements, refused by
-    /// the group. They are delivered again, to their next owner.
+    /// the group. They are delivered again, unless the same member gets the partition back.
     pub voided: u64,
     /// Completions that the claim store refused because another owner had taken over.
     pub fenced: u64,

@@ -132,6 +132,13 @@ impl Tracker {
         offset < self.watermark || self.done.contains(offset)
     }
 
+    /// Adds what is settled at or above `from` to `into`. How many offsets were new there.
+    pub fn settled_into(&self, from: Offset, into: &mut OffsetSet) -> u64 {
+        let below = into.insert_range(from, self.watermark);
+        let runs = self.done.runs(from.max(self.watermark));
+        below + runs.map(|(start, end)| into.insert_range(start, end)).sum::<u64>()
+    }
+
     /// What may be committed now, with the set beyond the watermark in at most `bytes_max` bytes.
     pub fn position(&self, bytes_max: usize) -> codec::Encoded {
         codec::encode(self.watermark, &self.done, self.beyond, bytes_max)
