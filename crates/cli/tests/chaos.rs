@@ -1,8 +1,8 @@
-//! Three real brokers, four real processes with the shipped consumer runtime, and everything that goes wrong:
-//! brokers and members killed, frozen and restarted, connections cut, delayed, swallowed and robbed of answers,
-//! partitions added, the group never at rest. What is checked is what Jepsen's Kafka workload checks: no
-//! acknowledged write is lost, a key's order is kept, polls go forward, and a record that is delivered twice was
-//! in flight at a fault and carries the token of the first time.
+//! Three real brokers, four real `seawall run` processes, and everything that goes wrong: brokers and members killed,
+//! frozen and restarted, connections cut, delayed, swallowed and robbed of answers, partitions added, the group never
+//! at rest. What is checked is what Jepsen's Kafka workload checks: no acknowledged write is lost, a key's order is
+//! kept, polls go forward, and a record that is delivered twice was in flight at a fault, or finished and not yet
+//! committed by the brokers' own log, and carries the token of the first time.
 //!
 //! Two minutes; ten with `SEAWALL_SOAK=1`. The seed is printed and `SEAWALL_SEED=n` plays the same faults again, as
 //! far as real brokers and processes allow. A kind of fault that hit nothing fails the test: it would say nothing.
@@ -14,15 +14,30 @@
     clippy::print_stdout,
     reason = "a test may panic, waits, and says what it measured"
 )]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "the house is shared by test binaries, not published"
+)]
 
+#[path = "chaos/checker.rs"]
 mod checker;
+#[path = "chaos/commits.rs"]
+mod commits;
+#[path = "chaos/faults.rs"]
 mod faults;
+mod house;
+#[path = "chaos/load.rs"]
 mod load;
+#[path = "chaos/member.rs"]
 mod member;
+#[path = "chaos/service.rs"]
 mod service;
 
 use checker::Checker;
 use faults::Plan;
+use member::Place;
 use seawall_core::TopicPartition;
 use seawall_infra::{KafkaOptions, kafka_behind_proxies_or_skip};
 use seawall_kafka::admin::NewTopic;
@@ -54,7 +69,10 @@ async fn brokers_and_members_die_and_no_record_is_lost() {
 
     let service = Service::start(seed).await;
     let load = load::start(kafka.bootstrap_proxied());
-    let plan = Plan::new(seed, length, Arc::clone(&kafka), Arc::clone(&proxies), service.address());
+    let homes = tempfile::tempdir().unwrap();
+    let place = Place { bootstrap: kafka.bootstrap_proxied(), service: service.address() };
+    let plan =
+        Plan::new(seed, length, Arc::clone(&kafka), Arc::clone(&proxies), place, homes.path().to_owned());
     let (mut members, events) = tokio::task::spawn_blocking(move || plan.play()).await.unwrap();
     println!("faults: {events}");
     let written = load.stop().await;
@@ -74,8 +92,9 @@ async fn brokers_and_members_die_and_no_record_is_lost() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let settled = since.elapsed();
-    members.stop_all();
-    let verdict = Checker::new(&written, &service.deliveries(), &events).check();
+    tokio::task::block_in_place(|| members.stop_all());
+    let commits = tokio::task::block_in_place(|| commits::read(&kafka.bootstrap()));
+    let verdict = Checker::new(&written, &service.deliveries(), &events, &commits).check();
     println!("{} acknowledged writes, settled after {settled:.1?}: {verdict}", written.acked.len());
     verdict.assert_good(seed);
     events.assert_all_hit(&proxies);

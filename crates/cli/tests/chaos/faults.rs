@@ -1,16 +1,16 @@
 //! What goes wrong, when: drawn from a seed, and written down.
 
 use super::TOPIC;
-use super::member::Member;
+use super::member::{Member, Place};
 use seawall_infra::{FaultProxy, KafkaCluster, Kind, Script};
 use seawall_kafka::{Admin, Connection};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const MEMBERS: usize = 4;
 /// The longest fault of a connection: well below a session.
@@ -20,8 +20,10 @@ const LONGEST: Duration = Duration::from_millis(1_800);
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     counts: BTreeMap<&'static str, u64>,
-    /// When the group or its members were disturbed.
-    pub(crate) at: Vec<(Instant, &'static str)>,
+    /// When the group was disturbed.
+    pub(crate) at: Vec<(SystemTime, &'static str)>,
+    /// When each process was frozen.
+    pub(crate) frozen: Vec<(u64, SystemTime)>,
 }
 
 const WANTED: [&str; 6] =
@@ -30,7 +32,7 @@ const WANTED: [&str; 6] =
 impl Events {
     fn note(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
-        self.at.push((Instant::now(), what));
+        self.at.push((SystemTime::now(), what));
     }
 
     /// Each fault has hit something, or surviving it says nothing.
@@ -59,19 +61,22 @@ impl fmt::Display for Events {
 pub(crate) struct Members {
     slots: Vec<Option<Member>>,
     incarnation: u64,
-    bootstrap: String,
-    service: SocketAddr,
+    place: Place,
+    homes: PathBuf,
 }
 
 impl Members {
     fn start(&mut self, slot: usize) {
         self.incarnation += 1;
-        self.slots[slot] = Some(Member::start(self.incarnation, &self.bootstrap, self.service));
+        let home = self.homes.join(format!("member-{slot}"));
+        self.slots[slot] = Some(Member::start(self.incarnation, &home, &self.place));
     }
 
     fn take(&mut self, slot: usize) -> Member {
         let mut member = self.slots[slot].take().unwrap();
-        assert!(!member.has_ended(), "a member ended by itself");
+        let said = self.homes.join(format!("member-{slot}/said-{}", member.incarnation));
+        let said = || std::fs::read_to_string(said).unwrap_or_default();
+        assert!(!member.has_ended(), "a member ended by itself: {}", said());
         member
     }
 
@@ -87,7 +92,8 @@ pub(crate) struct Plan {
     length: Duration,
     kafka: Arc<KafkaCluster>,
     proxies: Arc<Vec<FaultProxy>>,
-    service: SocketAddr,
+    place: Place,
+    homes: PathBuf,
 }
 
 impl Plan {
@@ -96,17 +102,18 @@ impl Plan {
         length: Duration,
         kafka: Arc<KafkaCluster>,
         proxies: Arc<Vec<FaultProxy>>,
-        service: SocketAddr,
+        place: Place,
+        homes: PathBuf,
     ) -> Self {
-        Self { seed, length, kafka, proxies, service }
+        Self { seed, length, kafka, proxies, place, homes }
     }
 
     /// All of it; blocks for that long. Afterwards everything is healed and every member runs.
     pub(crate) fn play(self) -> (Members, Events) {
         let begun = Instant::now();
         let slots = (0..MEMBERS).map(|_| None).collect();
-        let bootstrap = self.kafka.bootstrap_proxied();
-        let mut members = Members { slots, incarnation: 0, bootstrap, service: self.service };
+        let (place, homes) = (self.place.clone(), self.homes.clone());
+        let mut members = Members { slots, incarnation: 0, place, homes };
         (0..MEMBERS).for_each(|slot| members.start(slot));
         let going_on = Arc::new(AtomicBool::new(true));
         let (mut events, brokers) = thread::scope(|scope| {
@@ -145,20 +152,21 @@ impl Plan {
             // In turn, so that a short run has each.
             match turn % 3 {
                 0 => {
-                    members.take(slot).kill();
                     events.note("member killed");
+                    members.take(slot).kill();
                     thread::sleep(Duration::from_millis(rng.u64(0..2_000)));
                     members.start(slot);
                 }
                 1 => {
-                    members.take(slot).leave();
                     events.note("member left");
+                    members.take(slot).leave();
                     members.start(slot);
                 }
                 _ => {
                     let member = members.take(slot);
-                    member.signal("-STOP");
                     events.note("member frozen");
+                    events.frozen.push((member.incarnation, SystemTime::now()));
+                    member.signal("-STOP");
                     // Past its session, every other time.
                     thread::sleep(Duration::from_millis(if rng.bool() { 9_000 } else { 2_000 }));
                     member.signal("-CONT");
