@@ -60,7 +60,10 @@ fn a_topic_that_is_not_there_ends_the_start_with_its_name() {
 
 #[test]
 fn a_cluster_that_is_away_at_the_start_is_waited_for() {
-    let Some(kafka) = kafka_or_skip("away_kafka", KafkaOptions::default()) else { return };
+    // A group waits so long for more members before it takes the first one in.
+    let settings = vec![("group.initial.rebalance.delay.ms".to_owned(), "3000".to_owned())];
+    let options = KafkaOptions { settings, ..KafkaOptions::default() };
+    let Some(kafka) = kafka_or_skip("away_kafka", options) else { return };
     kafka.stop(1).unwrap();
     let service = Service::start(200);
     let dir = tempfile::tempdir().unwrap();
@@ -78,6 +81,12 @@ fn a_cluster_that_is_away_at_the_start_is_waited_for() {
     assert!(posted.headers.iter().any(|(name, _)| name == "retry-after"), "{posted:?}");
 
     kafka.start_again(1).unwrap();
+    wait_for("its group is asked", BOUND, || {
+        let (state, why) = state(&server, 0);
+        assert_eq!(state, "joining", "{why}");
+        why.contains("group \"away\" of cluster \"kafka\" has not taken it in").then_some(())
+    });
+    assert_eq!(http::get(server.admin, "/readyz").status, 503);
     wait_for("ready", BOUND, || (http::get(server.admin, "/readyz").status == 200).then_some(()));
     wait_for("a receipt", BOUND, || {
         let posted = http::once(server.ingest, "POST", "/v1/topics/away/records", &[], b"o").unwrap();

@@ -43,6 +43,7 @@ impl KafkaSource {
         while let Some(change) = self.consumer.context().take_change() {
             match change {
                 Change::Assign(partitions) => {
+                    self.member = true;
                     self.arriving.extend(partitions);
                     if self.arriving.is_empty() {
                         self.answer_empty();

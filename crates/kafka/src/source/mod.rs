@@ -96,6 +96,8 @@ pub struct KafkaSource {
     /// Revoked; given back together once none of them is held.
     leaving: Vec<TopicPartition>,
     generation: Generation,
+    /// The group has said what this member gets, which may be nothing.
+    member: bool,
     /// Some partition's next offset is not held, and was not put right yet.
     astray: bool,
     /// What stopped the last poll after it had something to tell.
@@ -178,6 +180,7 @@ impl KafkaSource {
             renewing: Vec::new(),
             leaving: Vec::new(),
             generation: Generation(0),
+            member: false,
             astray: false,
             fault: None,
         })
@@ -186,6 +189,11 @@ impl KafkaSource {
     /// The group's name.
     pub fn group(&self) -> &str {
         &self.group
+    }
+
+    /// Whether the group has taken this member in: it has said what the member gets, which may be nothing.
+    pub fn is_member(&self) -> bool {
+        self.member
     }
 
     /// The partitions held now, revoked ones included until they are released.

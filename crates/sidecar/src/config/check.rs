@@ -219,6 +219,19 @@ fn pipeline(path: &str, pipeline: &Pipeline, out: &mut Complaints) {
     let interval = pipeline.commit.interval;
     out.range(&format!("{path}.commit"), "interval", interval, Period::from_millis(1), Period::from_secs(60));
     out.period(&format!("{path}.drain"), "bound", pipeline.drain.bound, Period::from_millis(1));
+    out.period(path, "stall_after", pipeline.stall_after, Period::from_millis(100));
+    if let Some(bound) = pipeline.give_up_after {
+        out.period(path, "give_up_after", bound, Period::from_millis(1));
+        let timeout = pipeline.push.timeout;
+        if bound <= timeout {
+            out.add(
+                path,
+                "give_up_after",
+                format!("it is not above push.timeout = {timeout}: a slow answer would end the pipeline"),
+                format!("give it more than {timeout}, or drop it"),
+            );
+        }
+    }
 }
 
 fn push(path: &str, push: &Push, out: &mut Complaints) {

@@ -51,6 +51,19 @@ pub struct Pipeline {
     /// How the pipeline stops.
     #[serde(default)]
     pub drain: Drain,
+    /// What stands still for longer is named in the log, on the dashboard and in the metrics: a worker, the fetch
+    /// loop, a partition whose oldest record does not move. Nothing else comes of it. At least 100 ms.
+    #[serde(default = "stall_after")]
+    pub stall_after: Period,
+    /// Ends the pipeline when one delivery runs for longer: it commits what is settled, gives its partitions to other
+    /// members of the group and stops, with the record's name. More than `push.timeout`, which ends every attempt
+    /// that still can be ended. Without it, partitions are kept however long a delivery takes.
+    #[serde(default)]
+    pub give_up_after: Option<Period>,
+}
+
+fn stall_after() -> Period {
+    Period::from_secs(10)
 }
 
 fn source_log() -> String {

@@ -101,6 +101,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\n[pipeline.push]\nurl = \"http://localhost:1/\"\nmax_connections = 0\n[pipeline.guard]\nburst = 5\nconcurrency = 10\nadaptive = { min = 40, max = 20 }\nbreaker = { failure_ratio = nan }\n[pipeline.retry]\nattempts = 0\nbase = \"10s\"\nbudget = { ratio = -1, window = \"1h\" }",
     ),
     (
+        "times that end a healthy pipeline",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush = { url = \"http://localhost:1/\", timeout = \"1m\" }\nstall_after = \"50ms\"\ngive_up_after = \"1m\"",
+    ),
+    (
         "two pipelines in each other's way",
         "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"\n[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:2/\"",
     ),

@@ -100,6 +100,8 @@ pub fn consumer(pipeline: &Pipeline) -> ConsumerOptions {
         timeout: Some(pipeline.push.timeout.0),
         lease: pipeline.claim.lease.0,
         revoke_bound: pipeline.drain.bound.0,
+        stall_after: pipeline.stall_after.0,
+        give_up_after: pipeline.give_up_after.map(|bound| bound.0),
         dead_letter: Some(Arc::from(pipeline.dead_letter_topic())),
         ..ConsumerOptions::new(pipeline.name.as_str())
     }
@@ -164,5 +166,18 @@ mod tests {
             ingest_records(&config.ingest).check().expect("valid");
             assert_eq!(consumer(pipeline).limits(), limits(&pipeline.retry, &pipeline.queue));
         }
+    }
+
+    #[test]
+    fn the_times_of_the_watchdog_reach_the_consumer() {
+        let text = "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://127.0.0.1:1/\"\n";
+        let told = |more: &str| {
+            let config =
+                config::parse(&format!("{text}{more}"), "t").unwrap_or_else(|e| panic!("{more}: {e}"));
+            let ConsumerOptions { stall_after, give_up_after, .. } = consumer(&config.pipeline[0]);
+            (stall_after.as_millis(), give_up_after.map(|bound| bound.as_millis()))
+        };
+        assert_eq!(told(""), (10_000, None));
+        assert_eq!(told("stall_after = \"250ms\"\ngive_up_after = \"31s\""), (250, Some(31_000)));
     }
 }

@@ -1,4 +1,5 @@
-//! A member of a Kafka group that joins as soon as its cluster lets it.
+//! A member of a Kafka group that joins as soon as its cluster lets it, and counts as joined once the group has said
+//! what it gets.
 
 use crate::cluster::{AGAIN_AFTER, Cluster, ClusterError, Standing, Wanted};
 use crate::pipeline::PipelineError;
@@ -25,7 +26,7 @@ pub(crate) struct Plan {
 pub struct Joining(Arc<Mutex<Option<String>>>);
 
 impl Joining {
-    /// Why it has not joined yet; `None` once it has.
+    /// Why it is not a member yet; `None` once it is.
     pub fn reason(&self) -> Option<String> {
         lock(&self.0).clone()
     }
@@ -75,6 +76,8 @@ pub(crate) struct Member {
     clock: Arc<dyn Clock>,
     bell: Arc<Bell>,
     joining: Joining,
+    /// It is known to be a member.
+    told: bool,
     runtime: tokio::runtime::Handle,
 }
 
@@ -91,6 +94,7 @@ impl Member {
             clock,
             bell: Arc::default(),
             joining: Joining::default(),
+            told: false,
             runtime: tokio::runtime::Handle::current(),
         };
         member.try_to_join()?;
@@ -114,7 +118,9 @@ impl Member {
             Ok(source) => {
                 *lock(&self.bell.joined) = Some(source.waker());
                 self.source = Some(source);
-                self.joining.waits(None);
+                let (group, name) = (&self.plan.group, name);
+                self.joining
+                    .waits(Some(format!("group {group:?} of cluster {name:?} has not taken it in yet")));
                 return Ok(());
             }
             Err(error) if error.class() == Class::Permanent => return Err(error),
@@ -148,7 +154,12 @@ impl Member {
 impl Source for Member {
     fn poll(&mut self, wait: Duration, limit: Limit) -> Result<Vec<Event>, Fault> {
         if let Some(source) = &mut self.source {
-            return source.poll(wait, limit);
+            let polled = source.poll(wait, limit);
+            if !self.told && source.is_member() {
+                self.told = true;
+                self.joining.waits(None);
+            }
+            return polled;
         }
         let left = self.again_at.since(self.clock.now());
         if left.is_zero() {
