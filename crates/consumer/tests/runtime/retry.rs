@@ -79,7 +79,7 @@ async fn a_poison_record_becomes_a_dead_letter_with_its_story_and_its_key_goes_o
     let record = &letters[0].record;
     assert_eq!((record.key.as_deref(), &record.value[..]), (Some(&b"a"[..]), &b"poison"[..]));
     let story = Provenance::from_record(record).expect("a whole story");
-    assert!(story.error.contains("poisoned") && story.error.contains("runtime.rs"), "{}", story.error);
+    assert!(story.error.contains("poisoned") && story.error.contains("retry.rs:"), "{}", story.error);
     assert_eq!((story.class, story.attempts, story.offset), (Class::Bug, 3, 0));
     assert_eq!((story.origin, story.token.as_str(), &*story.pipeline), (orders(), "order-1", "orders"));
     assert!(story.last_failed.0 - story.first_failed.0 >= 150, "two back-offs lie between");
