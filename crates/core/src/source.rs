@@ -198,3 +198,40 @@ pub trait Source: Send + 'static {
         Waker::none()
     }
 }
+
+/// A source chosen at run time: the cost is one indirect call a poll.
+impl Source for Box<dyn Source> {
+    fn poll(&mut self, wait: Duration, limit: Limit) -> Result<Vec<Event>, Fault> {
+        (**self).poll(wait, limit)
+    }
+
+    fn pause(&mut self, partition: &TopicPartition) {
+        (**self).pause(partition);
+    }
+
+    fn resume(&mut self, partition: &TopicPartition) {
+        (**self).resume(partition);
+    }
+
+    fn commit(&mut self, commits: &[Commit]) -> Result<(), Fault> {
+        (**self).commit(commits)
+    }
+
+    fn release(&mut self, partition: &TopicPartition, generation: Generation) {
+        (**self).release(partition, generation);
+    }
+
+    fn reread(
+        &mut self,
+        partition: &TopicPartition,
+        from: Offset,
+        to: Offset,
+        limit: Limit,
+    ) -> Result<Batch, Fault> {
+        (**self).reread(partition, from, to, limit)
+    }
+
+    fn waker(&self) -> Waker {
+        (**self).waker()
+    }
+}

@@ -1,19 +1,19 @@
 //! One pipeline: from its topics in the log, through guard and claim, to its service.
 
-mod inlet;
 pub mod letters;
+mod member;
 pub mod options;
 
-pub use inlet::Joining;
+pub use member::Joining;
 
 use crate::cluster::{ClusterError, Clusters};
 use crate::config::{self, ClaimStore, Guard as GuardConfig, Retry};
 use crate::destination::Destination;
 use crate::push::{Push, SetupError, Target, TargetError, Trust};
-use inlet::{Inlet, Member, Plan};
 use letters::Letters;
+use member::{Member, Plan};
 use seawall_consumer::{Consumer, Driver, NoStore, OptionsError, Running, Snapshot, State};
-use seawall_core::{Class, Classify, Clock, Fault, TopicPartition};
+use seawall_core::{Class, Classify, Clock, Fault, Source, TopicPartition};
 use seawall_guard::{Guard, GuardError};
 use seawall_idempotency::{DynStore, MemoryConfig, MemoryStore, Store, StoreStats};
 use seawall_kafka::KafkaError;
@@ -353,11 +353,11 @@ fn open_source(
     broker: &Broker,
     clusters: &Clusters,
     clock: Arc<dyn Clock>,
-) -> Result<(Inlet, Option<Membership>), PipelineError> {
+) -> Result<(Box<dyn Source>, Option<Membership>), PipelineError> {
     let Some(cluster) = clusters.get(&config.source) else {
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         let source = broker.source(config.group(), &topics, SourceOptions::default())?;
-        return Ok((Inlet::Log(Box::new(source)), None));
+        return Ok((Box::new(source), None));
     };
     let settings = config.member();
     let plan = Plan {
@@ -369,7 +369,7 @@ fn open_source(
     };
     let member = Member::start(plan, clock)?;
     let membership = Membership { settings, joining: member.joining() };
-    Ok((Inlet::Kafka(Box::new(member)), Some(membership)))
+    Ok((Box::new(member), Some(membership)))
 }
 
 /// The store that `config` asks for. Tokens of two pipelines name two effects, so each has its own.
