@@ -26,6 +26,10 @@
 //! that ends no call within [`ProducerOptions::call_timeout`] is given up on, and may then write its copy late: such a
 //! late repeat is recognised by its id, too.
 //!
+//! A record that fails while the sink takes others holds up its own key alone: it waits on disk, is asked for by itself
+//! with the usual backoff, and everything else is delivered past it. (Up to 256 such records at once; further ones slow
+//! down their lane. Until it is dealt with, the segments from it on stay on disk and count against the budget.)
+//!
 //! Over several sinks: a key is handed to another sink only after its last call ended, so each sink sees its records of a
 //! key in order. Which sink has which part of the key's history follows from the times of the switches; a reader of
 //! both clusters merges them by id and timestamp, the producer gives no order between clusters.

@@ -34,7 +34,7 @@ const SITES: [Site; 8] = [
     Site::BeforeSend,
     Site::AfterSend,
 ];
-const MOODS: [Mood; 9] = [
+const MOODS: [Mood; 10] = [
     Mood::Up,
     Mood::Down,
     Mood::AckLost,
@@ -43,6 +43,7 @@ const MOODS: [Mood; 9] = [
     Mood::Hang,
     Mood::Slow,
     Mood::Overload,
+    Mood::Alone,
     Mood::Refuse,
 ];
 const KEYS: [&str; 7] = ["a", "b", "c", "d", "e", "f", ""];

@@ -419,3 +419,54 @@ fn a_disk_full_of_something_else_is_named() {
         assert_eq!(fault.class(), seawall_core::Class::Transient);
     });
 }
+
+#[test]
+fn a_record_that_fails_alone_holds_up_no_other_key() {
+    let world = World::new();
+    let mut options =
+        ProducerOptions { batch_bytes: 100_000, record_bytes_max: 100_000, lanes: 2, ..options() };
+    options.replay.window_bytes = 200_000;
+    let big = |key: &str, n: u64| {
+        let mut outgoing = outgoing(key, n);
+        outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(5_000)).into();
+        outgoing
+    };
+    let others = ["b", "d", "e", "f"];
+    live(&world.clock, async {
+        let producer = world.open(options.clone()).unwrap();
+        world.shelf.set(Mood::Down);
+        // Five windows of the key that will fail, and as much of others, in each other's way.
+        for n in 0..200 {
+            let records = vec![big("a", n), big(others[n as usize % 4], n)];
+            assert!(producer.send_all::<Synced>(records).await.iter().all(Result::is_ok));
+        }
+        world.shelf.set(Mood::Alone);
+        let snapshot = until(&producer, |s| s.backlog_records == 200).await;
+        assert_eq!(snapshot.state, State::Replaying);
+        let begun = world.clock.now();
+        for n in 0..20 {
+            producer.send::<Replicated>(big("z", n)).await.unwrap();
+            // What is delivered from the disk is told there: its keys go to the sink again.
+            producer.send::<Replicated>(big("b", 1_000 + n)).await.unwrap();
+        }
+        let took = world.clock.now().since(begun);
+        assert!(took < SECOND, "live records of other keys waited: {took:?}");
+        // More of that key goes behind it.
+        producer.send::<Synced>(big("a", 200)).await.unwrap();
+        tokio::time::sleep(2 * SECOND).await;
+    });
+    assert_eq!(world.shelf.of("a"), "");
+    world.disk.kill();
+    live(&world.clock, async {
+        let producer = world.open(options).unwrap();
+        assert_eq!(producer.snapshot().backlog_records, 201);
+        tokio::time::sleep(5 * SECOND).await;
+        assert_eq!(producer.snapshot().backlog_records, 201);
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.state == State::Direct).await;
+        producer.close(SECOND).await;
+    });
+    world.shelf.judge().unwrap();
+    assert_eq!(world.shelf.of("a").split(' ').count(), 201, "each once");
+    assert_eq!(world.shelf.taken().len(), 200 + 201 + 40, "and nothing again after the crash");
+}

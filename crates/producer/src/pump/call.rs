@@ -6,6 +6,7 @@ use crate::error::{Left, SendError};
 use crate::grade::Safe;
 use crate::inbox::Entry;
 use crate::route::{Grant, Reported};
+use crate::sink::BoxFuture;
 use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use futures_util::FutureExt;
@@ -14,6 +15,9 @@ use seawall_wal::Disk;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Calls in a row of which a part failed, before that part goes to the disk.
+const PARTLY_MAX: u32 = 2;
 
 /// What a sink did instead of answering.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -68,7 +72,7 @@ impl<D: Disk> Pump<D> {
             }
             return;
         }
-        if lane.parking || (lane.live.is_empty() && lane.replay.is_empty()) {
+        if !lane.parking.is_empty() || (lane.live.is_empty() && lane.replay.is_empty()) {
             return;
         }
         if now < lane.retry_at {
@@ -163,11 +167,17 @@ impl<D: Disk> Pump<D> {
         records: Vec<Outgoing>,
         deadline: Nanos,
     ) {
-        let sink = Arc::clone(&self.shared.targets[grant.sink].sink);
-        let (count, within) = (records.len(), self.shared.options.call_timeout);
+        let answers = self.fly(grant, records);
         self.lanes[at].flight = Some(Flight { grant, load, stalled: false, answers: None, deadline });
         self.wake(grant.started.plus(self.shared.options.patience));
-        self.work.push(Box::pin(async move {
+        self.work.push(Box::pin(async move { Done::Call { lane: at, answers: answers.await } }));
+    }
+
+    /// One call of a sink: as many answers as records, whatever it does.
+    pub(super) fn fly(&self, grant: Grant, records: Vec<Outgoing>) -> BoxFuture<Answers> {
+        let sink = Arc::clone(&self.shared.targets[grant.sink].sink);
+        let (count, within) = (records.len(), self.shared.options.call_timeout);
+        Box::pin(async move {
             let call = AssertUnwindSafe(async move { sink.send_boxed(records).await }).catch_unwind();
             let refused = |why: NoAnswer| vec![Err(Fault::from(why)); count];
             let mut answers = match tokio::time::timeout(within, call).await {
@@ -179,8 +189,8 @@ impl<D: Disk> Pump<D> {
                 answers.truncate(count);
                 answers.resize_with(count, || Err(Fault::from(NoAnswer::Short)));
             }
-            Done::Call { lane: at, answers }
-        }));
+            answers
+        })
     }
 
     /// A call takes long: its records queue for the disk, too, and are sent from there only if it fails.
@@ -223,24 +233,33 @@ impl<D: Disk> Pump<D> {
         if let Some(fault) = faults().find(|fault| failed(fault)) {
             self.show_fault(fault);
         }
-        let partly = ok && faults().any(failed);
+        let sink = flight.grant.sink;
+        // A sink that took others' records since this lane's last whole failure is not what fails here.
         let lane = &mut self.lanes[at];
+        let own =
+            !ok && lane.failed_at.is_some_and(|failed_at| self.selector.answered_after(sink, failed_at));
+        lane.failed_at = if ok { None } else { Some(now) };
+        let partly = own || (ok && faults().any(failed));
         lane.partly = if partly { lane.partly + 1 } else { 0 };
-        if partly {
+        if own {
+            self.selector.on_abandoned(flight.grant);
+        } else if let Some(switch) = self.selector.on_result(now, flight.grant, Reported { ok, retry_after })
+        {
+            self.show_switch(switch);
+        }
+        let left = match flight.load {
+            Load::Live(sent) => self.settle_live(at, sink, sent, answers, now),
+            Load::Replay(replayed) => self.settle_replay(at, sink, replayed, answers, partly.then_some(now)),
+        };
+        if partly && left {
+            let lane = &mut self.lanes[at];
             let wait = self.shared.options.backoff.delay(lane.partly, at as u64);
             lane.retry_at = now.plus(wait.max(retry_after.unwrap_or_default()));
         }
-        let sink = flight.grant.sink;
-        if let Some(switch) = self.selector.on_result(now, flight.grant, Reported { ok, retry_after }) {
-            self.show_switch(switch);
-        }
-        match flight.load {
-            Load::Live(sent) => self.settle_live(at, sink, sent, answers, now),
-            Load::Replay(replayed) => self.settle_replay(at, sink, replayed, answers),
-        }
     }
 
-    fn settle_live(&mut self, at: usize, sink: usize, sent: Vec<Sent>, answers: Answers, now: Nanos) {
+    /// Whether it left records that wait in the lane itself.
+    fn settle_live(&mut self, at: usize, sink: usize, sent: Vec<Sent>, answers: Answers, now: Nanos) -> bool {
         let bucket = |sent: &Sent| match sent {
             Sent::Mine(entry) => Some(entry.bucket),
             Sent::OnDisk { bucket, .. } => Some(*bucket),
@@ -283,15 +302,27 @@ impl<D: Disk> Pump<D> {
         for path in Path::ALL {
             self.shared.stats.count(sink, path, paths[path as usize]);
         }
-        for mut entry in again.into_iter().rev() {
+        let mut left = Vec::new();
+        for mut entry in again {
             entry.attempted = true;
             if entry.answer.is_settled() || now >= entry.deadline {
                 self.time_out(&mut entry);
                 self.free(entry.weight, 1);
             } else {
-                self.lanes[at].push_back_to_front(entry);
+                left.push(entry);
             }
         }
+        // What fails again and again while others are taken waits on disk, where it is in nobody's way.
+        if self.lanes[at].partly >= PARTLY_MAX
+            && let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.is_usable(now))
+        {
+            left.drain(..).for_each(|entry| backlog.enqueue(entry));
+        }
+        let waits = !left.is_empty();
+        for entry in left.into_iter().rev() {
+            self.lanes[at].push_back_to_front(entry);
+        }
+        waits
     }
 
     /// What a sink's receipt is worth to the caller.
@@ -323,6 +354,13 @@ impl<D: Disk> Pump<D> {
         let lane = &mut self.lanes[at];
         let (mut bytes, mut load, mut records) = (0, Vec::<Replayed>::new(), Vec::new());
         while let Some(next) = lane.replay.front() {
+            // Delivered by a call that took long, after it was read: once more it would come behind its followers.
+            if let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.progress.is_done(next.seq))
+            {
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(next.bytes);
+                lane.replay.pop_front();
+                continue;
+            }
             if !load.is_empty() && (bytes + next.bytes > bytes_max || load.len() >= records_max) {
                 break;
             }

@@ -1,5 +1,6 @@
 //! What is on disk, and what is on its way there.
 
+use super::hold::Held;
 use super::lane::{Load, Sent};
 use super::{Done, Pump};
 use crate::answer::Answer;
@@ -10,13 +11,13 @@ use crate::options::ReplayOptions;
 use crate::route::{Disk as DiskState, Pacer};
 use crate::spill::frame::{self, Decoder};
 use crate::spill::keys::{Bucket, Keys};
-use crate::spill::progress::Progress;
+use crate::spill::progress::{Progress, Proof, runs_max};
 use crate::spill::scan::Found;
 use crate::spill::{Spill, encode};
 use crate::stats::Path;
 use seawall_core::{Durability, Nanos, Receipt};
 use seawall_wal::{Appended, Disk, WalError};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Progress is made durable after so long at the latest.
@@ -34,7 +35,7 @@ pub(super) struct Appending {
     /// Bytes of each one's frame.
     bytes: Vec<usize>,
     /// It ends with the progress up to here, which proves the delivery of records of these keys.
-    checkpoint: Option<(u64, Vec<(u64, Bucket)>)>,
+    checkpoint: Option<(Proof, Vec<(u64, Bucket)>)>,
 }
 
 /// A caller that waits for a record on disk to be delivered.
@@ -59,7 +60,13 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) decoder: Decoder,
     pub(super) pacer: Pacer,
     pub(super) read_next: u64,
-    pub(super) reading: bool,
+    /// Where the read under way began.
+    pub(super) reading: Option<u64>,
+    /// Read again below `read_high`, but for what was in memory when that began.
+    pub(super) read_high: u64,
+    pub(super) skip: BTreeSet<u64>,
+    /// Records that failed while others were taken, and their keys.
+    pub(super) held: Held,
     pub(super) read_retry_at: Nanos,
     /// Bytes read and not yet delivered.
     pub(super) window_bytes: usize,
@@ -70,6 +77,8 @@ pub(super) struct Backlog<D: Disk> {
     fresh: (u64, u64),
     fresh_since: Nanos,
     checkpoint_bytes: u64,
+    /// Runs that a checkpoint may tell of.
+    pub(super) runs_max: usize,
     truncating: bool,
     /// Appends that failed in a row.
     failures: u32,
@@ -94,6 +103,7 @@ impl<D: Disk> Backlog<D> {
         Self {
             used_max: options.frames_bytes_max(),
             batch_bytes: options.batch_bytes,
+            runs_max: runs_max(options.segment_bytes()),
             read_next: found.progress.watermark(),
             keys: found.keys,
             progress: found.progress,
@@ -106,7 +116,10 @@ impl<D: Disk> Backlog<D> {
             waiting: BTreeMap::new(),
             decoder: Decoder::default(),
             pacer: Pacer::new(replay.bytes_per_second),
-            reading: false,
+            reading: None,
+            read_high: 0,
+            skip: BTreeSet::new(),
+            held: Held::default(),
             read_retry_at: now,
             window_bytes: 0,
             unproven: Vec::new(),
@@ -143,7 +156,11 @@ impl<D: Disk> Backlog<D> {
     /// What is on disk is little, and all of it on its way: what follows it may as well wait in memory, else a key that is
     /// never quiet would go by the disk for ever.
     pub(super) fn is_draining(&self) -> bool {
-        self.bytes <= DRAINING_BYTES && self.read_next >= self.next && !self.reading && !self.has_queue()
+        self.bytes <= DRAINING_BYTES
+            && self.read_next >= self.next
+            && self.reading.is_none()
+            && !self.has_queue()
+            && self.held.is_empty()
     }
 
     /// `entry` goes to the disk, and later ones of its key behind it.
@@ -175,12 +192,12 @@ impl<D: Disk> Backlog<D> {
     }
 
     /// The progress that should be made durable now.
-    fn checkpoint(&self, now: Nanos) -> Option<u64> {
+    fn checkpoint(&self, now: Nanos) -> Option<Proof> {
         let (records, bytes) = self.fresh;
         let due = bytes >= self.checkpoint_bytes
             || self.records == 0
             || now >= self.fresh_since.plus(CHECKPOINT_AFTER);
-        (records > 0 && due).then(|| self.progress.watermark())
+        (records > 0 && due).then(|| self.progress.proof(self.runs_max))
     }
 
     /// The queue's entries whose time is over, and when the next one's is.
@@ -224,7 +241,7 @@ impl<D: Disk> Backlog<D> {
     /// The last progress, and the end of the logs.
     pub(super) async fn close(&mut self) {
         if self.fresh.0 > 0 {
-            let progress = frame::progress(self.progress.watermark());
+            let progress = frame::progress(&self.progress.proof(self.runs_max));
             if let Err(error) = self.spill.append(vec![progress]).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -279,10 +296,11 @@ impl<D: Disk> Pump<D> {
         }
         let mut frames = encode(entries.iter().map(|entry| &entry.outgoing), bytes);
         let bytes = frames.iter().map(bytes::Bytes::len).collect();
-        frames.extend(checkpoint.map(frame::progress));
-        let checkpoint = checkpoint.map(|progress| {
+        frames.extend(checkpoint.as_ref().map(frame::progress));
+        let checkpoint = checkpoint.map(|proof| {
             backlog.fresh = (0, 0);
-            (progress, backlog.unproven.extract_if(.., |(seq, _)| *seq < progress).collect())
+            let proven = backlog.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)).collect();
+            (proof, proven)
         });
         let appended = backlog.spill.append(frames);
         backlog.appending = Some(Appending { entries, bytes, checkpoint });
@@ -314,7 +332,7 @@ impl<D: Disk> Pump<D> {
             }
         }
         // Room comes back whether or not the progress could be written: it is room that a full disk needs.
-        if let Some((before, proven)) = checkpoint {
+        if let Some((proof, proven)) = checkpoint {
             if let Some(backlog) = &mut self.backlog {
                 // Nor do the keys wait for ever for a disk that takes nothing.
                 if backlog.failures == 0 || backlog.failures >= UNPROVEN_AFTER {
@@ -325,7 +343,7 @@ impl<D: Disk> Pump<D> {
                     backlog.unproven.extend(proven);
                 }
             }
-            self.truncate(before);
+            self.truncate(proof.watermark);
         }
         self.finish_ended(now);
     }

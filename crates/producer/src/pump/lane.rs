@@ -61,11 +61,13 @@ pub(super) struct Lane {
     /// Records from the spill that wait.
     pub(super) replay: VecDeque<Replayed>,
     pub(super) flight: Option<Flight>,
-    /// Refused records are being put aside: no call until that is done.
-    pub(super) parking: bool,
+    /// Records that are being put aside: no call until that is done.
+    pub(super) parking: Vec<u64>,
     /// Calls in a row of which some records failed, while others were taken.
     pub(super) partly: u32,
     pub(super) retry_at: Nanos,
+    /// When a whole call failed; `None` since one did not.
+    pub(super) failed_at: Option<Nanos>,
     pub(super) turn: Turn,
 }
 

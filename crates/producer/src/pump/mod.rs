@@ -8,6 +8,7 @@
 mod call;
 mod disk;
 mod expire;
+mod hold;
 mod lane;
 mod replay;
 mod show;
@@ -39,6 +40,7 @@ enum Done {
     Appended(Result<Appended, WalError>),
     Read(Result<Frames, WalError>),
     Truncated(Result<u64, WalError>),
+    Probed(hold::Probe, Answers),
     Parked { lane: usize, sink: usize, refused: replay::Refused, done: Result<(), Fault> },
 }
 
@@ -126,6 +128,7 @@ impl<D: Disk> Pump<D> {
         for lane in 0..self.lanes.len() {
             self.dispatch(lane, now);
         }
+        self.probe_held(now);
         self.read_on(now);
         self.append(now);
         let facts = self.facts(now, false);
@@ -150,6 +153,7 @@ impl<D: Disk> Pump<D> {
             Done::Appended(appended) => self.appended(appended, now),
             Done::Read(read) => self.read(read, now),
             Done::Truncated(truncated) => self.truncated(truncated),
+            Done::Probed(probe, answers) => self.probed(probe, answers, now),
             Done::Parked { lane, sink, refused, done } => self.parked(lane, sink, refused, done, now),
         }
     }

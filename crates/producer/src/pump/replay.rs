@@ -28,14 +28,18 @@ impl<D: Disk> Pump<D> {
     pub(super) fn read_on(&mut self, now: Nanos) {
         let window = self.shared.options.replay.window_bytes;
         let Some(backlog) = &mut self.backlog else { return };
-        if backlog.reading || backlog.read_next >= backlog.next || backlog.window_bytes >= window {
+        if backlog.reading.is_some()
+            || backlog.read_next >= backlog.next
+            || backlog.window_bytes >= window
+            || backlog.is_too_ragged()
+        {
             return;
         }
         if now < backlog.read_retry_at {
             let at = backlog.read_retry_at;
             return self.wake(at);
         }
-        backlog.reading = true;
+        backlog.reading = Some(backlog.read_next);
         let read = backlog.spill.read(backlog.read_next, READ_BYTES.min(window));
         self.work.push(Box::pin(async move { Done::Read(read.await) }));
     }
@@ -43,7 +47,10 @@ impl<D: Disk> Pump<D> {
     pub(super) fn read(&mut self, read: Result<Frames, WalError>, now: Nanos) {
         let lanes = self.lanes.len();
         let Some(backlog) = &mut self.backlog else { return };
-        backlog.reading = false;
+        if backlog.reading.take() != Some(backlog.read_next) {
+            // Something is to be read again, from further in front.
+            return;
+        }
         let frames = match read {
             Ok(frames) => frames,
             Err(error) => {
@@ -57,13 +64,17 @@ impl<D: Disk> Pump<D> {
         }
         for frame in frames.frames {
             let (seq, bytes) = (frame.seq, frame.payload.len());
-            if backlog.progress.is_done(seq) {
+            if backlog.progress.is_done(seq) || backlog.skip.contains(&seq) {
                 backlog.read_next = seq + 1;
                 continue;
             }
             match backlog.decoder.decode(frame.payload) {
                 Ok(Content::Record(outgoing)) => {
                     let bucket = Bucket::of(&outgoing.topic, outgoing.record.key.as_deref());
+                    if backlog.held.has(bucket) {
+                        backlog.read_next = seq + 1;
+                        continue;
+                    }
                     let lane = bucket.lane(lanes).unwrap_or(seq as usize % lanes);
                     backlog.window_bytes += bytes;
                     self.lanes[lane].replay.push_back(Replayed { seq, outgoing, bytes, bucket });
@@ -76,6 +87,9 @@ impl<D: Disk> Pump<D> {
                 }
             }
             backlog.read_next = seq + 1;
+        }
+        if backlog.read_next >= backlog.read_high {
+            backlog.skip.clear();
         }
     }
 
@@ -97,7 +111,15 @@ impl<D: Disk> Pump<D> {
         now >= next
     }
 
-    pub(super) fn settle_replay(&mut self, at: usize, sink: usize, load: Vec<Replayed>, answers: Answers) {
+    /// Whether it left records that wait in the lane itself.
+    pub(super) fn settle_replay(
+        &mut self,
+        at: usize,
+        sink: usize,
+        load: Vec<Replayed>,
+        answers: Answers,
+        hold: Option<Nanos>,
+    ) -> bool {
         let answers = in_order(load.iter().map(|replayed| Some(replayed.bucket)), answers);
         let (mut again, mut refused, mut delivered) = (Vec::new(), Refused::new(), 0);
         for (replayed, answer) in load.into_iter().zip(answers) {
@@ -116,18 +138,23 @@ impl<D: Disk> Pump<D> {
         }
         self.shared.stats.count(sink, Path::Replay, delivered);
         self.shared.stats.gauges().replayed += delivered;
+        if let Some(now) = hold {
+            again = self.hold(at, again, now);
+        }
+        let left = !again.is_empty();
         for replayed in again.into_iter().rev() {
             self.lanes[at].replay.push_front(replayed);
         }
         if !refused.is_empty() {
             self.park(at, sink, refused);
         }
+        left
     }
 
     /// Puts aside what a sink refused for good. Its receipt was given, so it is kept, for a person.
-    fn park(&mut self, at: usize, sink: usize, refused: Refused) {
+    pub(super) fn park(&mut self, at: usize, sink: usize, refused: Refused) {
         let Some(backlog) = &mut self.backlog else { return };
-        self.lanes[at].parking = true;
+        self.lanes[at].parking.extend(refused.iter().map(|(record, _)| record.seq));
         let kept: Vec<_> =
             refused.iter().map(|(record, fault)| (fault.to_string(), record.outgoing.clone())).collect();
         let parked = backlog.spill.refuse(&kept);
@@ -145,7 +172,7 @@ impl<D: Disk> Pump<D> {
         done: Result<(), Fault>,
         now: Nanos,
     ) {
-        self.lanes[at].parking = false;
+        self.lanes[at].parking.retain(|seq| !refused.iter().any(|(record, _)| record.seq == *seq));
         let Some(backlog) = &mut self.backlog else { return };
         if let Err(fault) = done {
             let lane = &mut self.lanes[at];

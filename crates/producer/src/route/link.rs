@@ -13,13 +13,22 @@ pub(super) struct Link {
     /// Failures in a row.
     failures: u32,
     failed_at: Option<Nanos>,
+    answered_at: Option<Nanos>,
     retry_at: Nanos,
 }
 
 impl Link {
     pub(super) fn new(breaker: BreakerOptions, backoff: Backoff, seed: u64) -> Result<Self, GuardError> {
         let breaker = Breaker::new(breaker, seed)?;
-        Ok(Self { breaker, backoff, seed, failures: 0, failed_at: None, retry_at: Nanos(0) })
+        Ok(Self {
+            breaker,
+            backoff,
+            seed,
+            failures: 0,
+            failed_at: None,
+            answered_at: None,
+            retry_at: Nanos(0),
+        })
     }
 
     /// Leave for one call, or when to ask again.
@@ -42,6 +51,7 @@ impl Link {
         self.breaker.on_result(now, pass, ok);
         if ok {
             (self.failures, self.retry_at) = (0, Nanos(0));
+            self.answered_at = Some(now);
             return;
         }
         // Calls that were on their way together fail together: that is one failure.
@@ -55,6 +65,11 @@ impl Link {
 
     pub(super) fn on_abandoned(&mut self, pass: Pass) {
         self.breaker.on_abandoned(pass);
+    }
+
+    /// It took something after `at`.
+    pub(super) fn answered_after(&self, at: Nanos) -> bool {
+        self.answered_at.is_some_and(|answered| answered > at)
     }
 
     /// Nothing failed since it last answered. A breaker that is half open and has seen nothing but good probes is no

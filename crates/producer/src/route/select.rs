@@ -129,6 +129,11 @@ impl Selector {
         self.active
     }
 
+    /// `sink` took something after `at`.
+    pub(crate) fn answered_after(&self, sink: usize, at: Nanos) -> bool {
+        self.links[sink].answered_after(at)
+    }
+
     /// The present sink answered last.
     pub(crate) fn is_up(&self, now: Nanos) -> bool {
         self.links[self.active].is_up(now)

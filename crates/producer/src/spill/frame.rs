@@ -3,9 +3,10 @@
 //! | kind | form |
 //! | --- | --- |
 //! | 1, a record | varint length and topic; varint partition + 1, or 0 for none; the record ([`codec`]) |
-//! | 2, progress | varint: every frame below this number was delivered, or is kept in `refused/` |
+//! | 2, progress | varint: every frame below this number was delivered, or is kept in `refused/`; then, for each run of frames beyond it of which the same holds, varint frames between, varint frames in it |
 //! | 3, a refused record | varint length and why; then as kind 1 |
 
+use super::progress::Proof;
 use bytes::{BufMut, Bytes, BytesMut};
 use seawall_core::codec::{self, CodecError, Cursor, put_bytes, put_varint};
 use seawall_core::{Outgoing, RecordError};
@@ -22,7 +23,7 @@ const REASON_BYTES_MAX: usize = 4096;
 pub enum Content {
     /// A record to be delivered.
     Record(Outgoing),
-    /// Every frame below was delivered.
+    /// Every frame below was delivered; the runs beyond are for the producer alone.
     Progress(u64),
     /// A record that a sink refused for good.
     Refused {
@@ -47,10 +48,16 @@ fn put_rest(outgoing: &Outgoing, out: &mut BytesMut) {
 }
 
 /// The frame that says how far the delivery came.
-pub(crate) fn progress(delivered: u64) -> Bytes {
-    let mut out = BytesMut::with_capacity(16);
+pub(crate) fn progress(proof: &Proof) -> Bytes {
+    let mut out = BytesMut::with_capacity(16 + 4 * proof.runs.len());
     out.put_u8(PROGRESS);
-    put_varint(delivered, &mut out);
+    put_varint(proof.watermark, &mut out);
+    let mut at = proof.watermark;
+    for (first, end) in &proof.runs {
+        put_varint(first - at, &mut out);
+        put_varint(end - first, &mut out);
+        at = *end;
+    }
     out.freeze()
 }
 
@@ -67,10 +74,20 @@ pub(crate) fn refused(reason: &str, outgoing: &Outgoing) -> Bytes {
     out.freeze()
 }
 
-/// The number in a progress frame; `None` for any other frame, which is not looked into.
-pub(crate) fn progress_of(frame: &Bytes) -> Option<u64> {
+/// What a progress frame says; `None` for any other frame, which is not looked into.
+pub(crate) fn progress_of(frame: &Bytes) -> Option<Proof> {
     let mut cursor = Cursor { frame, at: 1 };
-    (frame.first() == Some(&PROGRESS)).then(|| cursor.varint("progress").ok()).flatten()
+    if frame.first() != Some(&PROGRESS) {
+        return None;
+    }
+    let watermark = cursor.varint("progress").ok()?;
+    let (mut at, mut runs) = (watermark, Vec::new());
+    while cursor.at < frame.len() {
+        let first = at.checked_add(cursor.varint("gap").ok()?)?;
+        at = first.checked_add(cursor.varint("run").ok()?)?;
+        runs.push((first, at));
+    }
+    Some(Proof { watermark, runs })
 }
 
 /// Reads frames; records of one topic share its name.
@@ -137,7 +154,8 @@ mod tests {
         #[test]
         fn what_is_written_is_read(
             topic in "[a-z]{1,20}", partition in proptest::option::of(any::<u32>()),
-            value in proptest::collection::vec(any::<u8>(), 0..100), reason in "\\PC{0,40}", delivered in any::<u64>(),
+            value in proptest::collection::vec(any::<u8>(), 0..100), reason in "\\PC{0,40}", delivered in 0..u64::MAX / 2,
+            gaps in proptest::collection::vec((1_u64..1000, 1_u64..1000), 0..20),
         ) {
             let record = outgoing(&topic, partition, value);
             let mut out = BytesMut::new();
@@ -152,8 +170,15 @@ mod tests {
             let read = decoder.decode(refused(&reason, &record)).unwrap();
             let kept = matches!(&read, Content::Refused { reason: r, record: found } if *r == reason && same(found));
             prop_assert!(kept);
-            let frame = progress(delivered);
-            prop_assert_eq!(progress_of(&frame), Some(delivered));
+            let mut at = delivered;
+            let runs = gaps.iter().map(|(gap, run)| {
+                let first = at + gap;
+                at = first + run;
+                (first, at)
+            });
+            let proof = Proof { watermark: delivered, runs: runs.collect() };
+            let frame = progress(&proof);
+            prop_assert_eq!(progress_of(&frame), Some(proof));
             let told = matches!(decoder.decode(frame).unwrap(), Content::Progress(n) if n == delivered);
             prop_assert!(told);
         }

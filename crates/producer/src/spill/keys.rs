@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 const BUCKETS: usize = 1 << 17;
 
 /// A key's bucket; records without a key have none and wait for nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bucket(u32);
 
 impl Bucket {

@@ -1,6 +1,7 @@
 //! Looking at a spill that belongs to no running process, and taking records out of it.
 
 use super::frame::{Content, Decoder};
+use super::progress::runs_max;
 use super::store::{LOG, REFUSED};
 use super::{manifest, scan, store};
 use crate::error::OpenError;
@@ -71,7 +72,7 @@ pub fn each<D: Disk, E: From<OpenError>>(
             let kept =
                 match decoder.decode(frame.payload).map_err(|source| OpenError::Frame { seq, source })? {
                     Content::Progress(_) => return Ok(()),
-                    Content::Record(record) if seq < delivered => {
+                    Content::Record(record) if delivered.is_done(seq) => {
                         summary.delivered += 1;
                         Kept::Delivered(record)
                     }
@@ -131,7 +132,7 @@ pub async fn replay<D: Disk>(
     let _lock = store::lock(disk, dir)?;
     let log_dir = dir.join(LOG);
     let Some(reader) = store::reader(disk, &log_dir)? else { return Ok(Replayed::default()) };
-    let found = scan::scan(&reader)?;
+    let mut found = scan::scan(&reader)?;
     let (mut log, _) = Log::open(disk.clone(), Options::new(&log_dir), now)?;
     let (reader, mut decoder) = (log.reader(), Decoder::default());
     let mut replayed = Replayed { left: found.records, ..Replayed::default() };
@@ -141,27 +142,33 @@ pub async fn replay<D: Disk>(
         let mut batch = Vec::new();
         for frame in read.frames.into_iter().filter(|frame| frame.seq < found.next) {
             let seq = frame.seq;
+            if found.progress.is_done(seq) {
+                continue;
+            }
             match decoder.decode(frame.payload).map_err(|source| OpenError::Frame { seq, source })? {
                 Content::Record(record) => batch.push((seq, record)),
-                Content::Progress(_) | Content::Refused { .. } => {}
+                Content::Progress(_) | Content::Refused { .. } => found.progress.done(seq),
             }
         }
         at = read.next;
         let answers = sink.send(batch.iter().map(|(_, record)| record.clone()).collect()).await;
         for ((seq, _), answer) in batch.iter().zip(answers) {
             match answer {
-                Ok(_) => replayed.delivered += 1,
+                Ok(_) => {
+                    replayed.delivered += 1;
+                    found.progress.done(*seq);
+                }
                 Err(fault) => {
-                    (at, replayed.stopped) = (*seq, Some(fault));
+                    replayed.stopped = Some(fault);
                     break;
                 }
             }
         }
-        log.append([super::frame::progress(at)], now)?;
+        log.append([super::frame::progress(&found.progress.proof(runs_max(64 << 10)))], now)?;
         log.sync(now)?;
     }
     replayed.left -= replayed.delivered;
-    log.truncate_front(at)?;
+    log.truncate_front(found.progress.watermark())?;
     log.close(now)?;
     Ok(replayed)
 }

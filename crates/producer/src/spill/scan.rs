@@ -2,7 +2,7 @@
 
 use super::frame::{Content, Decoder, progress_of};
 use super::keys::{Bucket, Keys};
-use super::progress::Progress;
+use super::progress::{Progress, Proof};
 use crate::error::OpenError;
 use seawall_wal::{Disk, Frame, Limit, Reader};
 
@@ -42,22 +42,26 @@ pub(super) fn walk<D: Disk>(
     }
 }
 
-/// Where the delivery goes on: behind what the last progress frame says.
-pub(super) fn delivered<D: Disk>(reader: &Reader<D>) -> Result<u64, OpenError> {
-    let mut watermark = reader.first();
+/// What was delivered: what the last progress frame says.
+pub(super) fn delivered<D: Disk>(reader: &Reader<D>) -> Result<Progress, OpenError> {
+    let mut last = Proof::default();
     walk(reader, reader.first(), |frame| {
-        watermark = watermark.max(progress_of(&frame.payload).unwrap_or(0));
+        last = progress_of(&frame.payload).unwrap_or_else(|| std::mem::take(&mut last));
         Ok(())
     })?;
-    Ok(watermark)
+    Ok(Progress::proven(reader.first(), &last))
 }
 
 pub(super) fn scan<D: Disk>(reader: &Reader<D>) -> Result<Found, OpenError> {
-    let watermark = delivered(reader)?;
-    let mut found = Found { progress: Progress::from(watermark), next: reader.next(), ..Found::nothing() };
+    let progress = delivered(reader)?;
+    let watermark = progress.watermark();
+    let mut found = Found { progress, next: reader.next(), ..Found::nothing() };
     let mut decoder = Decoder::default();
     walk(reader, watermark.min(reader.next()), |frame| {
         let (seq, bytes) = (frame.seq, frame.payload.len() as u64);
+        if found.progress.is_done(seq) {
+            return Ok(());
+        }
         match decoder.decode(frame.payload).map_err(|source| OpenError::Frame { seq, source })? {
             Content::Record(outgoing) => {
                 found.records += 1;

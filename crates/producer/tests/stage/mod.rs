@@ -33,6 +33,8 @@ pub enum Mood {
     Slow,
     /// Says that it has too much to do.
     Overload,
+    /// Takes all records but those of keys `a` and `c`, and some without a key.
+    Alone,
     /// Refuses the records for good.
     Refuse,
     Panic,
@@ -235,6 +237,16 @@ impl Sink for Shelf {
                 let part = records.len() / 2;
                 self.write(&records[..part]);
                 answers[part..].fill(Err(failed(Class::Transient, "the leader went away")));
+            }
+            Mood::Alone => {
+                for (outgoing, answer) in records.iter().zip(&mut answers) {
+                    let (key, n) = named(outgoing);
+                    if matches!(&*key, "a" | "c") || (key.is_empty() && n % 5 == 0) {
+                        *answer = Err(failed(Class::Transient, "too large, or its partition has no leader"));
+                    } else {
+                        self.write(std::slice::from_ref(outgoing));
+                    }
+                }
             }
             Mood::FirstAckLost => {
                 self.write(&records);

@@ -1,0 +1,206 @@
+//! Records that fail alone: set apart with their keys, so that they hold up nobody else.
+//!
+//! A record from the disk that fails while the sink takes others is **held**: it is asked for again by itself, with a
+//! growing wait, and the later records of its key stay on disk, unread. Everything else is read, sent and told as
+//! delivered past it. Once it is dealt with, the spill is read again from there, without what was delivered since.
+
+use super::disk::Backlog;
+use super::lane::{Answers, Load, Replayed};
+use super::{Done, Pump};
+use crate::route::{Grant, Reported};
+use crate::spill::keys::Bucket;
+use crate::stats::Path;
+use seawall_core::{Class, Nanos};
+use seawall_wal::Disk;
+use std::collections::BTreeSet;
+
+/// Held records at most; further ones wait in their lane, which then waits with them.
+const HELD_MAX: usize = 256;
+/// Held records that are asked for at once.
+const PROBES_MAX: usize = 4;
+
+/// A record that is held.
+struct Hold {
+    record: Replayed,
+    failures: u32,
+    retry_at: Nanos,
+}
+
+/// A held record in a call of its own.
+pub(super) struct Probe {
+    hold: Hold,
+    grant: Grant,
+}
+
+/// What is held.
+#[derive(Default)]
+pub(super) struct Held {
+    waiting: Vec<Hold>,
+    keys: BTreeSet<Bucket>,
+    bytes: usize,
+    /// In a call of their own.
+    probing: Vec<u64>,
+}
+
+impl Held {
+    /// Whether records of `bucket` stay on disk.
+    pub(super) fn has(&self, bucket: Bucket) -> bool {
+        self.keys.contains(&bucket)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.probing.is_empty()
+    }
+
+    /// The earliest that waits.
+    fn next(&self) -> Option<(usize, Nanos)> {
+        let times = self.waiting.iter().enumerate().map(|(at, hold)| (at, hold.retry_at));
+        times.min_by_key(|(_, retry_at)| *retry_at)
+    }
+}
+
+impl<D: Disk> Backlog<D> {
+    /// Records wait here and there between delivered ones, as many as the progress can tell apart.
+    pub(super) fn is_too_ragged(&self) -> bool {
+        !self.held.is_empty() && self.progress.runs() >= self.runs_max
+    }
+
+    /// Reads again from `seq` on, without what is in memory (`loaded`).
+    fn rewind(&mut self, seq: u64, loaded: impl Iterator<Item = u64>) {
+        if seq >= self.read_next {
+            return;
+        }
+        self.skip = loaded.filter(|loaded| *loaded >= seq).collect();
+        self.read_high = self.read_high.max(self.read_next);
+        self.read_next = seq;
+    }
+}
+
+impl<D: Disk> Pump<D> {
+    /// Holds the first of each key of `failed`, which stand in order; gives back those for which there is no room.
+    pub(super) fn hold(&mut self, at: usize, failed: Vec<Replayed>, now: Nanos) -> Vec<Replayed> {
+        let options = &self.shared.options;
+        let Some(backlog) = &mut self.backlog else { return failed };
+        let mut left: Vec<Replayed> = Vec::new();
+        for record in failed {
+            let keyed = record.bucket.lane(1).is_some();
+            if keyed && backlog.held.has(record.bucket) {
+                // It stays on disk, behind the one that is held.
+                backlog.skip.remove(&record.seq);
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(record.bytes);
+                continue;
+            }
+            let room = backlog.held.waiting.len() + backlog.held.probing.len() < HELD_MAX
+                && backlog.held.bytes + record.bytes <= options.replay.window_bytes;
+            if !room || left.iter().any(|other| keyed && other.bucket == record.bucket) {
+                left.push(record);
+                continue;
+            }
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.bytes);
+            backlog.held.bytes += record.bytes;
+            if keyed {
+                backlog.held.keys.insert(record.bucket);
+            }
+            let retry_at = now.plus(options.backoff.delay(1, record.seq));
+            backlog.held.waiting.push(Hold { record, failures: 1, retry_at });
+        }
+        let held = &backlog.held.keys;
+        let (skip, mut dropped) = (&mut backlog.skip, 0);
+        self.lanes[at].replay.retain(|record| {
+            let stays = !held.contains(&record.bucket);
+            if !stays {
+                skip.remove(&record.seq);
+                dropped += record.bytes;
+            }
+            stays
+        });
+        backlog.window_bytes = backlog.window_bytes.saturating_sub(dropped);
+        left
+    }
+
+    /// Asks for held records whose wait is over.
+    pub(super) fn probe_held(&mut self, now: Nanos) {
+        while let Some(backlog) = self.backlog.as_mut().filter(|_| self.closing.is_none()) {
+            let Some((at, retry_at)) = backlog.held.next() else { return };
+            if backlog.held.probing.len() >= PROBES_MAX {
+                return;
+            }
+            if now < retry_at {
+                return self.wake(retry_at);
+            }
+            let (grant, switch) = match self.selector.pick(now) {
+                Ok(picked) => picked,
+                Err(again) => return self.wake(again),
+            };
+            let hold = backlog.held.waiting.swap_remove(at);
+            backlog.held.probing.push(hold.record.seq);
+            if let Some(switch) = switch {
+                self.show_switch(switch);
+            }
+            let call = self.fly(grant, vec![hold.record.outgoing.clone()]);
+            let probe = Probe { hold, grant };
+            self.work.push(Box::pin(async move { Done::Probed(probe, call.await) }));
+        }
+    }
+
+    pub(super) fn probed(&mut self, probe: Probe, mut answers: Answers, now: Nanos) {
+        let Probe { mut hold, grant } = probe;
+        let Some(backlog) = &mut self.backlog else { return };
+        backlog.held.probing.retain(|seq| *seq != hold.record.seq);
+        match answers.pop() {
+            Some(Err(fault)) if fault.class() != Class::Permanent => {
+                // It says nothing of the sink: that is why it is held.
+                self.selector.on_abandoned(grant);
+                hold.failures += 1;
+                let wait = self.shared.options.backoff.delay(hold.failures, hold.record.seq);
+                hold.retry_at = now.plus(wait.max(fault.retry_after().unwrap_or_default()));
+                backlog.held.waiting.push(hold);
+            }
+            answer => {
+                let reported = Reported { ok: true, retry_after: None };
+                if let Some(switch) = self.selector.on_result(now, grant, reported) {
+                    self.show_switch(switch);
+                }
+                self.release(&hold.record);
+                let record = hold.record;
+                match answer {
+                    Some(Err(fault)) => {
+                        let lane = record.bucket.lane(self.lanes.len());
+                        let lane = lane.unwrap_or(record.seq as usize % self.lanes.len());
+                        // As if it were in the window: that is where it is taken from once it is put aside.
+                        if let Some(backlog) = &mut self.backlog {
+                            backlog.window_bytes += record.bytes;
+                        }
+                        self.park(lane, grant.sink, vec![(record, fault)]);
+                    }
+                    Some(Ok(receipt)) => {
+                        self.shared.stats.count(grant.sink, Path::Replay, 1);
+                        self.shared.stats.gauges().replayed += 1;
+                        let delivered = (record.seq, record.bucket, record.bytes);
+                        self.delivered_from_disk(grant.sink, delivered, receipt);
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// A held record is dealt with: what stayed on disk behind it is read.
+    fn release(&mut self, record: &Replayed) {
+        let Some(backlog) = &mut self.backlog else { return };
+        backlog.held.bytes = backlog.held.bytes.saturating_sub(record.bytes);
+        if !backlog.held.keys.remove(&record.bucket) {
+            return;
+        }
+        let lanes = self.lanes.iter().flat_map(|lane| {
+            let sent = match lane.flight.as_ref().map(|flight| &flight.load) {
+                Some(Load::Replay(sent)) => sent.as_slice(),
+                _ => &[],
+            };
+            lane.replay.iter().chain(sent).map(|record| record.seq).chain(lane.parking.iter().copied())
+        });
+        let waiting = backlog.held.waiting.iter().map(|hold| hold.record.seq);
+        let held = waiting.chain(backlog.held.probing.iter().copied()).collect::<Vec<_>>();
+        backlog.rewind(record.seq + 1, lanes.chain(held));
+    }
+}
