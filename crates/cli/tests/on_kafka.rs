@@ -22,6 +22,8 @@ mod letters;
 mod lines;
 #[path = "on_kafka/parked.rs"]
 mod parked;
+#[path = "on_kafka/recovered.rs"]
+mod recovered;
 #[path = "on_kafka/stage.rs"]
 mod stage;
 #[path = "on_kafka/start.rs"]

@@ -17,6 +17,7 @@ mod panics;
 pub mod pipeline;
 pub mod problem;
 pub mod push;
+pub mod recoverable;
 pub mod run;
 
 pub use run::{Sidecar, StartError, StartOptions, StopReport};

@@ -6,6 +6,7 @@ use crate::metrics::{self, Scrape};
 use crate::overview::{self, Moment};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::problem::Problem;
+use crate::recoverable::Use;
 use crate::run::Shared;
 use crate::{config, panics};
 use axum::Json;
@@ -74,8 +75,8 @@ pub(super) async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Ready: the log can be written, every cluster answers, every pipeline has joined its group and none has failed,
-/// and nobody said stop.
+/// Ready: the log can be written, every cluster answers or a producer keeps what is meant for it, no spill is in
+/// trouble, every pipeline has joined its group and none has failed, and nobody said stop.
 pub(super) async fn readyz(State((state, _)): State<Parts>) -> Answered {
     let shared = state.shared;
     let mut reasons = Vec::new();
@@ -90,12 +91,19 @@ pub(super) async fn readyz(State((state, _)): State<Parts>) -> Answered {
     for cluster in shared.clusters.all() {
         match cluster.standing() {
             Standing::Ready => {}
+            // Its pipelines, where it has any, say below that they wait.
+            Standing::Waiting(_) if shared.producers.get(Use::Ingest, cluster.name()).is_some() => {}
             Standing::Waiting(why) => {
                 reasons.push(format!("cluster {:?} does not answer: {why}", cluster.name()));
             }
             Standing::Refused(fault) => {
                 reasons.push(format!("cluster {:?} refuses: {fault}", cluster.name()));
             }
+        }
+    }
+    for producer in shared.producers.all() {
+        if let Some(why) = producer.snapshot().spill_trouble {
+            reasons.push(format!("the spill of producer {:?} is in trouble: {why}", producer.name()));
         }
     }
     for pipeline in &shared.pipelines {
@@ -115,8 +123,9 @@ pub(super) async fn metrics(State((state, _)): State<Parts>) -> Answered {
     let shared = state.shared;
     let moment = Moment { at_ms: 0, uptime: shared.uptime(), panics_outside: panics::outside_handlers() };
     let (log, health) = (shared.broker.counters(), shared.broker.health());
-    let text =
-        Scrape::take(moment, &shared.pipelines, &shared.counts, log, health).text().map_err(|error| {
+    let text = Scrape::take(moment, &shared.pipelines, shared.producers.all(), &shared.counts, log, health)
+        .text()
+        .map_err(|error| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", "A defect of Seawall", error.to_string())
         })?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
@@ -159,6 +168,11 @@ pub(super) async fn reload(State((state, _)): State<Parts>) -> Answered {
 pub(super) async fn pipelines(State((state, _)): State<Parts>) -> Json<Value> {
     let shown = |pipeline: &Pipeline| overview::pipeline(pipeline, &pipeline.snapshot());
     Json(json!({ "pipelines": state.shared.pipelines.iter().map(shown).collect::<Vec<_>>() }))
+}
+
+pub(super) async fn producers(State((state, _)): State<Parts>) -> Json<Value> {
+    let shown: Vec<Value> = state.shared.producers.all().iter().map(overview::producer).collect();
+    Json(json!({ "producers": shown }))
 }
 
 pub(super) async fn pipeline(State((state, _)): State<Parts>, Path(name): Path<String>) -> Answered {

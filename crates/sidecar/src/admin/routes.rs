@@ -32,6 +32,7 @@ pub fn routes() -> Vec<Route> {
         route("/v1/overview", &["get"], get(answer::overview)),
         route("/v1/events", &["get"], get(answer::events)),
         route("/v1/config/reload", &["post"], post(answer::reload)),
+        route("/v1/producers", &["get"], get(answer::producers)),
         route("/v1/pipelines", &["get"], get(answer::pipelines)),
         route("/v1/pipelines/{name}", &["get"], get(answer::pipeline)),
         route("/v1/pipelines/{name}/pause", &["post"], post(answer::pause)),

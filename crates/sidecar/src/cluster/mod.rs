@@ -13,6 +13,7 @@ pub use error::ClusterError;
 pub(crate) use topics::Wanted;
 
 use crate::config::{self, Config};
+use crate::recoverable::options::RECORD_BYTES_MAX;
 use seawall_core::{Class, Classify, Clock, Fault};
 use seawall_kafka::{Admin, Connection, KafkaSink, SinkOptions};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,10 +25,9 @@ use topics::Known;
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long after a cluster did not answer it is asked again.
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How long a record that was taken waits for the replicas' answer; then its sender is told to come back.
+/// How long a record that was taken waits for the replicas' answer, where no `[producer]` says it; then its sender is
+/// told to come back.
 const DELIVERY_WITHIN: Duration = Duration::from_secs(30);
-/// Above every record that Seawall takes with the headers a dead letter gets: the topic's own bound decides.
-const RECORD_BYTES_MAX: u64 = 20 << 20;
 
 /// How a cluster stands.
 #[derive(Clone, Debug)]
@@ -123,15 +123,18 @@ impl Cluster {
         let client = |source| ClusterError::Client { cluster: name.clone(), source: Box::new(source) };
         let connection = settings.connection(at)?;
         let options = SinkOptions {
-            delivery_timeout: DELIVERY_WITHIN,
+            delivery_timeout: config
+                .producer
+                .as_ref()
+                .map_or(DELIVERY_WITHIN, |producer| producer.delivery_timeout.0),
+            // The topic's own bound decides.
             record_bytes_max: RECORD_BYTES_MAX,
             ..SinkOptions::default()
         };
-        let described = config.topic.iter().filter(|topic| topic.cluster.as_ref() == Some(&name));
         Ok(Self(Arc::new(Inner {
             admin: Admin::open(&connection, ANSWER_WITHIN).map_err(client)?,
             sink: KafkaSink::open(&connection, &options).map_err(client)?,
-            described: described.cloned().collect(),
+            described: topics::described(config, &name),
             known: Known::new(clock.clone()),
             standing: Mutex::new(Standing::Waiting("it was not asked yet".to_owned())),
             connection,

@@ -21,6 +21,25 @@ pub(crate) enum Wanted {
     DeadLetters(String),
 }
 
+/// The topics that `config` describes for `cluster`: its own, and, where it is failed over to, those of the cluster
+/// that ingest prefers.
+pub(super) fn described(config: &config::Config, cluster: &str) -> Vec<config::Topic> {
+    let of = |name: &str| {
+        let described = config.topic.iter().filter(|topic| topic.cluster.as_deref() == Some(name));
+        described.cloned().collect::<Vec<_>>()
+    };
+    let mut topics = of(cluster);
+    let stands_in = |producer: &config::Producer| producer.fail_over.iter().any(|name| name == cluster);
+    if config.producer.as_ref().is_some_and(stands_in) {
+        for topic in of(&config.ingest.sink) {
+            if topics.iter().all(|own| own.name != topic.name) {
+                topics.push(topic);
+            }
+        }
+    }
+    topics
+}
+
 /// The topics that a cluster is known to have.
 pub(super) struct Known {
     clock: Arc<dyn Clock>,
@@ -121,6 +140,11 @@ impl Cluster {
         }
         self.refresh().await?;
         Ok(self.0.known.holds(name))
+    }
+
+    /// Whether a topic of that name is known, or will be made once the cluster answers. Asks nobody.
+    pub(crate) fn expects_topic(&self, name: &str) -> bool {
+        self.0.known.holds(name) || self.0.described.iter().any(|topic| topic.name == name)
     }
 
     /// The names of all topics that are known.

@@ -1,6 +1,7 @@
 //! What types cannot say: names, ranges, fields that must agree with each other.
 
 mod clusters;
+mod producer;
 
 use super::pipeline::{Concurrency, Pipeline, RatePerSecond};
 use super::settings::{Config, PARTITIONS_MAX};
@@ -37,6 +38,7 @@ pub fn check(config: &Config) -> Vec<Complaint> {
     let mut out = Complaints::default();
     listeners(config, &mut out);
     clusters::check(config, &mut out);
+    producer::check(config, &mut out);
     topics(config, &mut out);
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     let mut readers: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();

@@ -11,6 +11,7 @@ mod cluster;
 mod error;
 mod outline;
 mod pipeline;
+mod producer;
 mod reload;
 mod schema;
 mod secret;
@@ -24,6 +25,7 @@ pub use pipeline::{
     Adaptive, Breaker, Claim, ClaimStore, Commit, Concurrency, DeadLetter, Drain, Guard, Mode, Ordering,
     Pipeline, Push, Queue, RatePerSecond, Retry, RetryBudget,
 };
+pub use producer::{Asked, Producer, Replay};
 pub use reload::restart_fields;
 pub use schema::{nearest, schema};
 pub use secret::{BearerToken, SecretError, TOKEN_BYTES_MIN};

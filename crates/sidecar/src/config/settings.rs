@@ -2,6 +2,7 @@
 
 use super::cluster::{Cluster, LOG};
 use super::pipeline::{Concurrency, Pipeline, RatePerSecond};
+use super::producer::Producer;
 use super::units::{Period, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub struct Config {
     pub admin: Admin,
     /// Kafka clusters to read from and to write to.
     pub cluster: Vec<Cluster>,
+    /// What keeps records that a Kafka cluster cannot take, until it can.
+    pub producer: Option<Producer>,
     /// Topics with settings of their own. A topic that only a pipeline names exists with the defaults.
     pub topic: Vec<Topic>,
     /// The pipelines: each takes the records of its topics to one service.
@@ -47,7 +50,8 @@ pub struct Ingest {
     /// IP address and port to listen on; port 0 picks a free one.
     #[schemars(with = "String")]
     pub addr: SocketAddr,
-    /// Where records go: `"log"` (the embedded log), or the name of a `[[cluster]]`.
+    /// Where records go: `"log"` (the embedded log), or the name of a `[[cluster]]`; `[producer]` says what happens
+    /// while a cluster is away. Without that they are refused with 503.
     pub sink: String,
     /// A file whose first line is the bearer token that callers must present. Needed for an address other
     /// than loopback.

@@ -81,6 +81,32 @@ const MISTAKES: &[(&str, &str)] = &[
         "secret in the file",
         "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[cluster.secrets]\n\"sasl.password\" = \"canary\"",
     ),
+    ("producer without a cluster", "[producer]\ndisk = \"1GiB\""),
+    ("producer's fields", "[producer]\ndsk = \"1GiB\"\nmax_blok = \"1s\"\nreplay.rat = \"1MiB\""),
+    (
+        "budgets that contradict each other",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nmemory = \"16MiB\"\ndisk = \"64MiB\"\nrecord_max = \"16MiB\"\nlinger = \"20s\"\ntimeout = \"30s\"\npatience = \"20s\"",
+    ),
+    (
+        "producer's numbers",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nmemory_records = 0\ndurability = \"sync\"",
+    ),
+    (
+        "producer's share",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nreplay.share = 1.5",
+    ),
+    (
+        "producer's memory",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nmemory = \"8GiB\"\ndisk = 0\nmax_block = \"2h\"",
+    ),
+    (
+        "clusters to fail over to",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[[cluster]]\nname = \"east\"\nbootstrap = [\"b:1\"]\n[producer]\nfail_over = [\"esat\", \"log\", \"a\", \"east\", \"east\"]",
+    ),
+    (
+        "nothing to fail over from",
+        "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[[pipeline]]\nname = \"p\"\nsource = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"\n[producer]\nfail_over = [\"a\"]",
+    ),
     ("no topics", "[[pipeline]]\nname = \"a\"\ntopics = []\npush.url = \"http://localhost:1/\""),
     (
         "topic listed twice",
@@ -163,6 +189,7 @@ fn the_kafka_example_holds_the_defaults() {
     cluster.secrets.insert("sasl.password".to_owned(), place);
     let topic = Topic { cluster: Some("kafka".to_owned()), replication: Some(3), ..Topic::named("orders") };
     expected.topic.push(topic);
+    expected.producer = Some(Producer::default());
     expected.pipeline[0].member = Some(Member::default());
     expected.pipeline[0].dead_letter.topic = Some("orders.dlq".to_owned());
     assert_eq!(config, expected);
@@ -238,7 +265,11 @@ fn a_reload_takes_limits_and_names_everything_else() {
     new.pipeline[0].ordering = Ordering::Unordered;
     new.pipeline[0].push.url = "http://127.0.0.1:1/".into();
     new.data.dir = "elsewhere".into();
-    assert_eq!(restart_fields(&old, &new), ["data.dir", "pipeline[0].ordering", "pipeline[0].push.url"]);
+    new.producer = Some(Producer::default());
+    assert_eq!(
+        restart_fields(&old, &new),
+        ["data.dir", "pipeline[0].ordering", "pipeline[0].push.url", "producer"]
+    );
     new.pipeline.clear();
     assert!(restart_fields(&old, &new).contains(&"pipeline".to_owned()));
 }

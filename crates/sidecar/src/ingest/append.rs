@@ -5,12 +5,14 @@ use super::{Body, Ingest, body, event, json};
 use crate::config::nearest;
 use crate::destination::Destination;
 use crate::problem::Problem;
+use crate::recoverable::Taken;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
-use seawall_core::{Class, Fault, Outgoing, Receipt, Record, Sink, Token};
+use seawall_core::{Class, Durability, Fault, Outgoing, Record, Token};
 use seawall_guard::{LimitKind, Refusal};
 use seawall_kafka::KafkaError;
 use seawall_log::LogError;
+use seawall_producer::{Left, SendError};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use std::time::Duration;
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// A record's place in the answer: its receipt, or what is wrong with it.
-type Settled = Result<(Receipt, Token), Problem>;
+type Settled = Result<(Taken, Token), Problem>;
 
 impl Ingest {
     pub(super) async fn append(
@@ -34,7 +36,7 @@ impl Ingest {
         let body = body::read(headers, body, self.max_body, self.body_timeout).await?;
         let intake = event::read(headers, query.get("key"), body, self.clock.wall())?;
         let settled = self.send(&topic, intake.records).await;
-        if intake.batch { Ok(self.answer_batch(settled)) } else { self.answer_one(settled) }
+        if intake.batch { Ok(self.answer_batch(&topic, settled)) } else { self.answer_one(&topic, settled) }
     }
 
     async fn topic(&self, name: &str) -> Result<Arc<str>, Problem> {
@@ -43,7 +45,9 @@ impl Ingest {
             Destination::Log(broker) => {
                 Some(broker.topics().iter().map(ToString::to_string).collect::<Vec<_>>())
             }
-            Destination::Kafka(cluster) => {
+            // It is there, or is made when the cluster answers: until then the producer keeps its records.
+            Destination::Kafka { cluster, producer: Some(_) } if cluster.expects_topic(name) => None,
+            Destination::Kafka { cluster, .. } => {
                 let has = cluster.has_topic(name).await.map_err(|error| problem_of(&Fault::from(error)))?;
                 (!has).then(|| cluster.known_topics())
             }
@@ -76,9 +80,9 @@ impl Ingest {
             }
         }
         // The answers of the sink stand in the order of what it was given.
-        for ((at, token), answer) in places.into_iter().zip(self.sink.send(outgoing).await) {
+        for ((at, token), answer) in places.into_iter().zip(self.sink.take(outgoing).await) {
             settled[at] = Some(match answer {
-                Ok(receipt) => Ok((receipt, token)),
+                Ok(taken) => Ok((taken, token)),
                 Err(fault) => Err(problem_of(&fault)),
             });
         }
@@ -86,23 +90,24 @@ impl Ingest {
         settled.into_iter().map(|settled| settled.unwrap_or_else(missing)).collect()
     }
 
-    fn answer_one(&self, settled: Vec<Settled>) -> Result<Response<Body>, Problem> {
+    fn answer_one(&self, topic: &str, settled: Vec<Settled>) -> Result<Response<Body>, Problem> {
         let settled = settled.into_iter().next().unwrap_or_else(|| Err(unavailable("there is no answer")));
-        let (receipt, token) = settled?;
+        let (taken, token) = settled?;
         self.counts.accept();
-        Ok(json(StatusCode::CREATED, receipt_json(&receipt, &token).to_string()))
+        Ok(json(status_of(&taken), receipt_json(topic, &taken, &token).to_string()))
     }
 
-    /// 201 when all were taken; 207 with a status for each otherwise.
-    fn answer_batch(&self, settled: Vec<Settled>) -> Response<Body> {
+    /// 201 (or 202) when all were taken; 207 with a status for each otherwise.
+    fn answer_batch(&self, topic: &str, settled: Vec<Settled>) -> Response<Body> {
+        let weakest = settled.iter().flatten().map(|(taken, _)| status_of(taken)).max();
         let whole = settled.iter().all(Result::is_ok);
         let entries: Vec<Value> = settled
             .iter()
             .map(|settled| match settled {
-                Ok((receipt, token)) => {
+                Ok((taken, token)) => {
                     self.counts.accept();
-                    let mut entry = receipt_json(receipt, token);
-                    entry["status"] = json!(201);
+                    let mut entry = receipt_json(topic, taken, token);
+                    entry["status"] = json!(status_of(taken).as_u16());
                     entry
                 }
                 Err(problem) => {
@@ -111,17 +116,29 @@ impl Ingest {
                 }
             })
             .collect();
-        let status = if whole { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
+        let all = weakest.unwrap_or(StatusCode::CREATED);
+        let status = if whole { all } else { StatusCode::MULTI_STATUS };
         json(status, Value::Array(entries).to_string())
     }
 }
 
-fn receipt_json(receipt: &Receipt, token: &Token) -> Value {
+/// 201 for what no crash loses, 202 for what is only in memory.
+fn status_of(taken: &Taken) -> StatusCode {
+    match taken.durability {
+        Durability::Buffered => StatusCode::ACCEPTED,
+        Durability::Synced | Durability::Replicated => StatusCode::CREATED,
+    }
+}
+
+/// `partition` and `offset` are null until the record stands in its topic.
+fn receipt_json(topic: &str, taken: &Taken, token: &Token) -> Value {
+    let place = taken.place.as_ref();
     json!({
-        "topic": &*receipt.partition.topic,
-        "partition": receipt.partition.partition,
-        "offset": receipt.offset,
-        "durability": receipt.durability.as_str(),
+        "topic": topic,
+        "partition": place.map(|(partition, _)| partition.partition),
+        "offset": place.map(|(_, offset)| offset),
+        "durability": taken.durability.as_str(),
+        "sink": taken.sink.as_deref(),
         "token": token.as_str(),
     })
 }
@@ -159,6 +176,9 @@ fn unavailable(detail: impl Into<String>) -> Problem {
 /// What a fault of the log or of a cluster means to the caller.
 pub(crate) fn problem_of(fault: &Fault) -> Problem {
     let detail = fault.to_string();
+    if let Some(error) = fault.error().downcast_ref::<SendError>() {
+        return not_sent(error, detail);
+    }
     if let Some(error) = kafka_error(fault) {
         if error.is_too_large() {
             return event::too_large(detail);
@@ -193,6 +213,36 @@ pub(crate) fn problem_of(fault: &Fault) -> Problem {
         .after(COME_BACK),
         None if fault.class() == Class::Permanent && kafka_error(fault).is_some() => {
             Problem::new(StatusCode::BAD_GATEWAY, "cluster-refused", "The cluster refuses the record", detail)
+        }
+        _ => unavailable(detail),
+    }
+}
+
+/// What a producer's refusal means to the caller.
+fn not_sent(error: &SendError, detail: String) -> Problem {
+    let late = |status, title| Problem::new(status, "timed-out", title, detail.clone()).after(COME_BACK);
+    match error {
+        SendError::Refused { fault, .. } => problem_of(fault),
+        SendError::Record(_) | SendError::TooLarge { .. } => event::too_large(detail),
+        SendError::Topic(_) => Problem::bad_request("topic", detail),
+        SendError::Full { .. } => {
+            let title = "Neither the cluster nor the spill takes records fast enough";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "full", title, detail).after(COME_BACK)
+        }
+        SendError::TimedOut { left: Left::Nothing, .. } => {
+            late(StatusCode::SERVICE_UNAVAILABLE, "The record was not sent in time").with("left", "nothing")
+        }
+        SendError::TimedOut { left: Left::Spilled, .. } => {
+            let title = "The record is on disk and will be delivered, and is not as safe as asked yet";
+            late(StatusCode::GATEWAY_TIMEOUT, title).with("left", "spilled")
+        }
+        SendError::TimedOut { left: Left::Unknown, .. } | SendError::Lost => {
+            let title = "The record may have been written; the same token makes a repeat recognisable";
+            late(StatusCode::GATEWAY_TIMEOUT, title).with("left", "unknown")
+        }
+        SendError::Weaker { .. } => {
+            let title = "The cluster gave a weaker receipt than asked";
+            Problem::new(StatusCode::BAD_GATEWAY, "weaker", title, detail)
         }
         _ => unavailable(detail),
     }

@@ -14,7 +14,7 @@ impl Ingest {
     pub(super) async fn topics(&self) -> Result<Response<Body>, Problem> {
         let topics = match &self.sink {
             Destination::Log(broker) => of_log(broker),
-            Destination::Kafka(cluster) => {
+            Destination::Kafka { cluster, .. } => {
                 of_cluster(cluster).await.map_err(|error| append::problem_of(&Fault::from(error)))?
             }
         };

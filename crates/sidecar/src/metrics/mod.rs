@@ -1,9 +1,12 @@
 //! `/metrics`, read from the snapshots at the moment of the scrape: nothing is counted twice, and counting
 //! costs the hot path nothing more.
 
+mod producers;
+
 use crate::ingest::{Counts, Refused};
 use crate::overview::Moment;
 use crate::pipeline::Pipeline;
+use crate::recoverable::Recoverable;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
@@ -24,6 +27,7 @@ const CLIENT_ID: &str = "seawall";
 pub struct Scrape {
     moment: Moment,
     pipelines: Vec<Shown>,
+    producers: Vec<producers::Shown>,
     accepted: u64,
     refused: [(Refused, u64); 4],
     log: Counters,
@@ -49,6 +53,7 @@ impl Scrape {
     pub fn take(
         moment: Moment,
         pipelines: &[Pipeline],
+        producers: &[Recoverable],
         ingest: &Counts,
         log: Counters,
         health: Health,
@@ -67,6 +72,7 @@ impl Scrape {
         Self {
             moment,
             pipelines: pipelines.iter().map(shown).collect(),
+            producers: producers.iter().map(producers::Shown::take).collect(),
             accepted: ingest.accepted(),
             refused: Refused::ALL.map(|why| (why, ingest.refused(why))),
             log,
@@ -261,7 +267,8 @@ impl Collector for Scrape {
         self.records(&mut out)?;
         self.partitions(&mut out)?;
         self.guards(&mut out)?;
-        self.claims(&mut out)
+        self.claims(&mut out)?;
+        producers::encode(&self.producers, &mut out)
     }
 }
 

@@ -1,9 +1,13 @@
 //! Everything at one moment, as the dashboard and scripts read it. Field names stay.
 
+mod producers;
 mod stalls;
+
+pub use producers::producer;
 
 use crate::ingest::{Counts, Refused};
 use crate::pipeline::{Membership, Pipeline};
+use crate::recoverable::Recoverable;
 use seawall_consumer::{Percentiles, Snapshot, State};
 use seawall_guard::{GuardSnapshot, LimitKind};
 use serde_json::{Value, json};
@@ -21,7 +25,7 @@ pub struct Moment {
 }
 
 /// The whole of it, as `GET /v1/overview` answers.
-pub fn overview(moment: Moment, pipelines: &[Pipeline], ingest: &Counts) -> Value {
+pub fn overview(moment: Moment, pipelines: &[Pipeline], producers: &[Recoverable], ingest: &Counts) -> Value {
     let snapshots: Vec<Snapshot> = pipelines.iter().map(Pipeline::snapshot).collect();
     let panics: u64 = snapshots.iter().map(|snapshot| snapshot.totals.panics).sum();
     let shown: Vec<Value> = pipelines.iter().zip(&snapshots).map(|(p, s)| pipeline(p, s)).collect();
@@ -31,6 +35,7 @@ pub fn overview(moment: Moment, pipelines: &[Pipeline], ingest: &Counts) -> Valu
         "uptime_s": moment.uptime.as_secs(),
         "panics_total": moment.panics_outside + panics,
         "pipelines": shown,
+        "producers": producers.iter().map(producer).collect::<Vec<_>>(),
         "ingest": {
             "accepted": ingest.accepted(),
             "refused": Refused::ALL.iter().map(|why| (why.as_str(), ingest.refused(*why))).collect::<std::collections::BTreeMap<_, _>>(),

@@ -6,10 +6,11 @@ pub mod options;
 
 pub use member::Joining;
 
-use crate::cluster::{ClusterError, Clusters};
+use crate::cluster::ClusterError;
 use crate::config::{self, ClaimStore, Guard as GuardConfig, Retry};
-use crate::destination::Destination;
+use crate::destination::Places;
 use crate::push::{Push, SetupError, Target, TargetError, Trust};
+use crate::recoverable::Use;
 use letters::Letters;
 use member::{Member, Plan};
 use seawall_consumer::{Consumer, Driver, NoStore, OptionsError, Running, Snapshot, State};
@@ -17,7 +18,7 @@ use seawall_core::{Class, Classify, Clock, Fault, Source, TopicPartition};
 use seawall_guard::{Guard, GuardError};
 use seawall_idempotency::{DynStore, MemoryConfig, MemoryStore, Store, StoreStats};
 use seawall_kafka::KafkaError;
-use seawall_log::{Broker, LogError, SourceOptions};
+use seawall_log::{LogError, SourceOptions};
 use seawall_stores::{EmbeddedOptions, EmbeddedStore};
 use seawall_wal::RealDisk;
 use std::path::Path;
@@ -137,7 +138,7 @@ pub enum LimitsError {
 }
 
 impl Pipeline {
-    /// Starts the pipeline that `config` describes on `broker`, whose topics exist, or on the cluster it names.
+    /// Starts the pipeline that `config` describes on the log, whose topics exist, or on the cluster it names.
     /// Claims are kept below `data`. `at` is its place among the pipelines, for errors. Blocks for the disk and
     /// for the cluster, on a thread with a runtime.
     ///
@@ -146,8 +147,7 @@ impl Pipeline {
     pub fn start(
         at: usize,
         config: &config::Pipeline,
-        broker: &Broker,
-        clusters: &Clusters,
+        places: Places<'_>,
         data: &Path,
         clock: Arc<dyn Clock>,
         seed: u64,
@@ -157,8 +157,8 @@ impl Pipeline {
         let push = Arc::new(Push::new(target, push_options, clock.clone())?);
         let guard = Arc::new(Guard::new(options::guard(&config.guard), clock.clone(), seed)?);
         let store = open_store(config, data, clock.clone())?;
-        let (source, membership) = open_source(config, broker, clusters, clock.clone())?;
-        let dead_letters = Destination::choose(&config.source, broker, clusters);
+        let (source, membership) = open_source(config, places, clock.clone())?;
+        let dead_letters = places.choose(&config.source, Use::Letters);
         let letters = Letters::open(&dead_letters, &config.name, &config.dead_letter_topic())
             .map_err(PipelineError::Letters)?;
         let consumer_options = options::consumer(config);
@@ -350,13 +350,12 @@ impl std::fmt::Debug for Pipeline {
 /// The source that `config` names.
 fn open_source(
     config: &config::Pipeline,
-    broker: &Broker,
-    clusters: &Clusters,
+    places: Places<'_>,
     clock: Arc<dyn Clock>,
 ) -> Result<(Box<dyn Source>, Option<Membership>), PipelineError> {
-    let Some(cluster) = clusters.get(&config.source) else {
+    let Some(cluster) = places.clusters.get(&config.source) else {
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-        let source = broker.source(config.group(), &topics, SourceOptions::default())?;
+        let source = places.broker.source(config.group(), &topics, SourceOptions::default())?;
         return Ok((Box::new(source), None));
     };
     let settings = config.member();

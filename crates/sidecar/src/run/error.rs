@@ -3,6 +3,7 @@
 use crate::cluster::ClusterError;
 use crate::config::SecretError;
 use crate::pipeline::PipelineError;
+use crate::recoverable::RecoverableError;
 use seawall_core::{Class, Classify};
 use seawall_guard::GuardError;
 use seawall_log::LogError;
@@ -50,6 +51,9 @@ pub enum StartError {
     /// A Kafka cluster does not have what the config asks of it.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// A recoverable producer cannot start.
+    #[error(transparent)]
+    Recoverable(#[from] RecoverableError),
     /// A pipeline cannot start.
     #[error("pipeline {pipeline:?} cannot start")]
     Pipeline {
@@ -78,6 +82,7 @@ impl StartError {
             Self::Topic { source, .. } => matches!(source, LogError::TopicExists { .. } | LogError::Name(_)),
             Self::Pipeline { source, .. } => source.is_config(),
             Self::Cluster(source) => source.is_config(),
+            Self::Recoverable(source) => source.is_config(),
             Self::Secret(_) | Self::Guard(_) => true,
             Self::Bind { .. } | Self::Serve { .. } | Self::Log(_) | Self::Crashed(_) => false,
         }
@@ -91,6 +96,7 @@ impl Classify for StartError {
             Self::Log(source) | Self::Topic { source, .. } => source.class(),
             Self::Pipeline { source, .. } => source.class(),
             Self::Cluster(source) => source.class(),
+            Self::Recoverable(source) => source.class(),
             Self::Secret(_) | Self::Guard(_) => Class::Permanent,
             Self::Crashed(_) => Class::Bug,
         }

@@ -10,12 +10,13 @@ use crate::access::Access;
 use crate::admin::{Admin, AdminState};
 use crate::cluster::Clusters;
 use crate::config::{self, Config, ConfigError, restart_fields};
-use crate::destination::Destination;
+use crate::destination::Places;
 use crate::ingest::{Counts, Ingest};
 use crate::listen::{Bounds, Listening};
 use crate::overview::{Moment, overview};
 use crate::panics;
 use crate::pipeline::{Limits, Pipeline, options};
+use crate::recoverable::{Producers, Use};
 use seawall_consumer::DrainReport;
 use seawall_core::{Clock, Nanos, SystemClock};
 use seawall_guard::{Guard, GuardError};
@@ -39,6 +40,7 @@ pub struct StartOptions {
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) clusters: Clusters,
+    pub(crate) producers: Producers,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) stop: CancellationToken,
@@ -91,11 +93,12 @@ impl Sidecar {
             parts::open(&opening, &at_hand, &opening_clock)
         });
         let opened = opened.await.map_err(StartError::Crashed).flatten();
-        let (broker, report, pipelines) = opened.inspect_err(|_| stop.cancel())?;
+        let parts::Opened { broker, report, producers, pipelines } = opened.inspect_err(|_| stop.cancel())?;
         let guard = |options| Guard::new(options, clock.clone(), parts::seed());
         let shared = Arc::new(Shared {
             broker,
             clusters,
+            producers,
             pipelines,
             counts: Arc::new(Counts::default()),
             stop,
@@ -175,6 +178,8 @@ impl Sidecar {
             .iter()
             .map(|pipeline| async move { (pipeline.name().to_owned(), pipeline.drain().await) });
         let pipelines = futures_util::future::join_all(drains).await;
+        // Before the clusters' clients go: what was taken has this long to reach them, or the disk.
+        self.shared.producers.close().await;
         self.admin.stop().await;
         let broker = self.shared.broker.clone();
         let clusters = self.shared.clusters.clone();
@@ -190,7 +195,7 @@ impl Sidecar {
 impl Shared {
     fn ingest(&self, config: &config::Ingest, access: Access) -> Ingest {
         Ingest {
-            sink: Destination::choose(&config.sink, &self.broker, &self.clusters),
+            sink: self.places().choose(&config.sink, Use::Ingest),
             clock: self.clock.clone(),
             access,
             requests: self.requests.clone(),
@@ -200,6 +205,10 @@ impl Shared {
             counts: self.counts.clone(),
             stop: self.stop.clone(),
         }
+    }
+
+    fn places(&self) -> Places<'_> {
+        Places { broker: &self.broker, clusters: &self.clusters, producers: &self.producers }
     }
 
     pub(crate) fn uptime(&self) -> std::time::Duration {
@@ -212,7 +221,7 @@ impl Shared {
             uptime: self.uptime(),
             panics_outside: panics::outside_handlers(),
         };
-        overview(moment, &self.pipelines, &self.counts)
+        overview(moment, &self.pipelines, self.producers.all(), &self.counts)
     }
 
     pub(crate) fn reload_file(&self) -> Result<(), ConfigError> {

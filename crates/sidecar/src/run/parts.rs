@@ -4,8 +4,10 @@ use super::StartError;
 use crate::access::Access;
 use crate::cluster::Clusters;
 use crate::config::{self, BearerToken, Config, LOG};
+use crate::destination::Places;
 use crate::listen::{Bounds, Listening};
 use crate::pipeline::{Pipeline, options};
+use crate::recoverable::Producers;
 use seawall_core::Clock;
 use seawall_log::{Broker, BrokerOptions, Driver, OpenReport, TopicOptions};
 use seawall_wal::RealDisk;
@@ -60,12 +62,20 @@ pub(super) fn seed() -> u64 {
     seed
 }
 
-/// Opens the log, makes the topics that are missing, and starts the pipelines. Blocks for the disk.
+/// What was opened on the disk.
+pub(super) struct Opened {
+    pub(super) broker: Broker,
+    pub(super) report: OpenReport,
+    pub(super) producers: Producers,
+    pub(super) pipelines: Vec<Pipeline>,
+}
+
+/// Opens the log and the spills, makes the topics that are missing, and starts the pipelines. Blocks for the disk.
 pub(super) fn open(
     config: &Config,
     clusters: &Clusters,
     clock: &Arc<dyn Clock>,
-) -> Result<(Broker, OpenReport, Vec<Pipeline>), StartError> {
+) -> Result<Opened, StartError> {
     let dir = &config.data.dir;
     let (broker, report) = Broker::open(RealDisk, BrokerOptions::new(dir), clock.clone(), Driver::Thread)?;
     for (partition, lost) in report.losses() {
@@ -81,9 +91,11 @@ pub(super) fn open(
             return Err(StartError::Topic { topic, source });
         }
     }
+    let producers = Producers::open(config, clusters)?;
+    let places = Places { broker: &broker, clusters, producers: &producers };
     let mut pipelines = Vec::with_capacity(config.pipeline.len());
     for (at, settings) in config.pipeline.iter().enumerate() {
-        match Pipeline::start(at, settings, &broker, clusters, dir, clock.clone(), seed()) {
+        match Pipeline::start(at, settings, places, dir, clock.clone(), seed()) {
             Ok(pipeline) => pipelines.push(pipeline),
             Err(source) => {
                 // A consumer does not stop by being dropped.
@@ -93,7 +105,7 @@ pub(super) fn open(
             }
         }
     }
-    Ok((broker, report, pipelines))
+    Ok(Opened { broker, report, producers, pipelines })
 }
 
 /// The topics of the log that must be there. What the config describes is asked for as described; what it only names may

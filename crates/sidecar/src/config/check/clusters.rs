@@ -41,6 +41,9 @@ pub(super) fn check(config: &Config, out: &mut Complaints) {
         }
     };
     known("ingest", "sink", &config.ingest.sink, out);
+    for (at, name) in config.producer.iter().flat_map(|producer| producer.fail_over.iter().enumerate()) {
+        known("producer", &format!("fail_over[{at}]"), name, out);
+    }
     for (at, topic) in config.topic.iter().enumerate() {
         let path = format!("topic[{at}]");
         match (&topic.cluster, topic.replication) {

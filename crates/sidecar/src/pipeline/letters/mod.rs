@@ -108,7 +108,7 @@ impl Letters {
         });
         match place {
             Destination::Log(_) => drop(letters.look()?),
-            Destination::Kafka(_) => letters.keep_looking(),
+            Destination::Kafka { .. } => letters.keep_looking(),
         }
         Ok(letters)
     }

@@ -36,7 +36,9 @@ impl Shelf {
     pub(super) fn open(place: &Destination, group: &str, topic: &str) -> Result<Self, Fault> {
         Ok(match place {
             Destination::Log(broker) => Self::Log(LogShelf::open(broker, group, topic)?),
-            Destination::Kafka(cluster) => Self::Kafka(Box::new(KafkaShelf::open(cluster, group, topic)?)),
+            Destination::Kafka { cluster, .. } => {
+                Self::Kafka(Box::new(KafkaShelf::open(cluster, group, topic)?))
+            }
         })
     }
 

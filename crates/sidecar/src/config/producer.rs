@@ -1,0 +1,112 @@
+//! What can be set about the recoverable producer.
+
+use super::units::{Period, Size};
+use schemars::JsonSchema;
+use seawall_core::Durability;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The recoverable producer: with this section, records for a Kafka cluster (from ingest, and dead letters) that the
+/// cluster cannot take wait in memory, then on disk, and are delivered in key order when it is back, after a crash
+/// too. Without it they go to the cluster or are refused with 503.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Producer {
+    /// Where spills lie, each in a directory of its own: `ingest.CLUSTER` and `letters.CLUSTER`. Without it,
+    /// `spill` in `data.dir`. Relative to the working directory.
+    pub dir: Option<PathBuf>,
+    /// Bytes that each spill may take on disk. When it is full, records wait for `max_block` and are refused.
+    pub disk: Size,
+    /// Bytes of records that each producer may hold in memory, waiting or on their way.
+    pub memory: Size,
+    /// Records that each producer may hold in memory.
+    pub memory_records: usize,
+    /// The largest record, with its headers: at most a quarter of `memory` and an eighth of `disk`. Without it, the
+    /// smallest of 20MiB, a quarter of `memory` and a thirty-second part of `disk`.
+    pub record_max: Option<Size>,
+    /// How safe a record is to be before ingest gives its receipt. Dead letters are always `"synced"`.
+    pub durability: Asked,
+    /// Clusters that take the records of ingest when `ingest.sink` is gone, the most preferred first. Each must have
+    /// the topics; those that a `[[topic]]` describes for `ingest.sink` are made there, too.
+    pub fail_over: Vec<String>,
+    /// How long a more preferred cluster is left alone after it failed, before one call probes it.
+    pub failback_after: Period,
+    /// How long a record waits for room in memory before it is refused with 503.
+    pub max_block: Period,
+    /// How long a caller waits for its receipt once its record was taken.
+    pub timeout: Period,
+    /// How long a batch waits to become larger; at most half of `timeout`. `"0s"`: what gathers while the batch
+    /// before is on its way goes together.
+    pub linger: Period,
+    /// After so long without the cluster's answer records are put on disk, too, and get their receipt from there.
+    pub patience: Period,
+    /// How long a cluster has to take a record, the client's own retries included, before it counts as failed; at
+    /// least `patience`. Shorter: other clusters and the disk take over sooner, and more records are written twice.
+    pub delivery_timeout: Period,
+    /// How long the end of the process waits for the cluster; what is left then is put on disk.
+    pub close_within: Period,
+    /// The way back from the disk.
+    pub replay: Replay,
+}
+
+/// How safe a record is to be before its receipt is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Asked {
+    /// All in-sync replicas of a cluster have it.
+    Replicated,
+    /// They have it, or this machine's disk has: no crash loses it.
+    #[default]
+    Synced,
+    /// It is in memory: a crash loses it, and what becomes of it shows in the metrics and the log alone.
+    Buffered,
+}
+
+impl From<Asked> for Durability {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            Asked::Replicated => Self::Replicated,
+            Asked::Synced => Self::Synced,
+            Asked::Buffered => Self::Buffered,
+        }
+    }
+}
+
+/// The way back from the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Replay {
+    /// The part of the bytes sent that the replay gets while live records wait, above 0 and at most 0.99. Alone it
+    /// gets everything.
+    pub share: f64,
+    /// The most bytes replayed a second. Without it, as the cluster takes them.
+    pub rate: Option<Size>,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self { share: 0.5, rate: None }
+    }
+}
+
+impl Default for Producer {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            disk: Size(1 << 30),
+            memory: Size::mib(64),
+            memory_records: 65_536,
+            record_max: None,
+            durability: Asked::default(),
+            fail_over: Vec::new(),
+            failback_after: Period::from_secs(30),
+            max_block: Period::from_secs(5),
+            timeout: Period::from_secs(30),
+            linger: Period::from_secs(0),
+            patience: Period::from_millis(500),
+            delivery_timeout: Period::from_secs(10),
+            close_within: Period::from_secs(10),
+            replay: Replay::default(),
+        }
+    }
+}
