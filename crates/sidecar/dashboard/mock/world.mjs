@@ -1,6 +1,7 @@
 /** A world that moves like a Seawall: four pipelines, of which one waits for its cluster and one has failed. */
 
 import { Pipeline } from "./pipeline.mjs";
+import { Producer } from "./producer.mjs";
 
 const AWAY = 'cluster "billing" does not answer: no broker of kafka-0.billing.internal:9092, kafka-1.billing.internal:9092 can be reached: connection refused (os error 111)';
 const REFUSED =
@@ -32,6 +33,7 @@ export class World {
       { name: "audit-export", source: "events-eu", member: { client_id: "seawall", instance_id: null }, parts: 3, hot: 0, rate: 30, limit: 16, stress: 0, panicky: 0, mode: "wait", ordering: "unordered", target: "http://audit.internal/ingest", claiming: false },
     ];
     this.pipelines = shapes.map((shape) => new Pipeline(shape));
+    this.producer = new Producer();
     this.pipeline("audit-export").fails(REFUSED);
     for (let at = 0; at < 130; at += 1) this.pipelines[0].addLetter(at % 12, now_ms - (130 - at) * 47_000);
   }
@@ -39,6 +41,7 @@ export class World {
   step(at_ms) {
     this.t += 1;
     this.accepted += 1400;
+    this.producer.step(this.t, at_ms);
     for (const pipeline of this.pipelines) pipeline.step(this.t, at_ms);
   }
 
@@ -47,6 +50,7 @@ export class World {
       at_ms, version: "0.1.0", uptime_s: 93_784 + (at_ms - this.started_ms) / 1000,
       panics_total: this.pipelines.reduce((sum, one) => sum + one.totals.panics, 0),
       pipelines: this.pipelines.map((one) => one.view(this.t)),
+      producers: [this.producer.view()],
       ingest: { accepted: this.accepted, refused: { rate: Math.floor(this.t / 3), concurrency: 0, full: 0, invalid: 4 } },
     };
   }

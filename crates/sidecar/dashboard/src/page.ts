@@ -16,6 +16,7 @@ import { LatencyPanel } from "./panels/latency.ts";
 import { LedgerPanel } from "./panels/ledger.ts";
 import { Masthead } from "./panels/masthead.ts";
 import { Partitions } from "./panels/partitions.ts";
+import { ProducersPanel } from "./panels/producers.ts";
 import { StallsPanel } from "./panels/stalls.ts";
 import { Tabs } from "./panels/tabs.ts";
 import { Throughput } from "./panels/throughput.ts";
@@ -36,6 +37,7 @@ export class Page {
   private readonly empty = h("p", { class: "empty page-empty" });
   private readonly panels: PipelinePanel[];
   private readonly ingest = new IngestPanel();
+  private readonly producers = new ProducersPanel();
   private readonly announcer = new Announcer();
   private readonly tabpanel: HTMLElement;
 
@@ -53,7 +55,7 @@ export class Page {
     this.panels = [...above, ...grid, letters];
     const body = h("div", { class: "grid" }, ...grid.map((panel) => panel.element), this.ingest.element, letters.element);
     this.tabpanel = h("div", { id: "pipeline", role: "tabpanel" }, ...above.map((panel) => panel.element), body);
-    const main = h("main", { id: "main", tabindex: -1 }, this.empty, this.tabpanel);
+    const main = h("main", { id: "main", tabindex: -1 }, this.empty, this.tabpanel, this.producers.element);
     root.append(this.masthead.element, this.stale, this.tabs.element, main, noticeRegion(), this.announcer.element);
   }
 
@@ -62,7 +64,7 @@ export class Page {
     const since = model.staleSince(now_ms);
     show(this.stale, since !== null);
     if (since !== null) text(this.stale, `Stale since ${clock(since)}: the figures below are ${elapsed((now_ms - since) / 1000)} old.`);
-    attribute(this.tabpanel, "data-stale", since === null ? null : "");
+    for (const part of [this.tabpanel, this.producers.element]) attribute(part, "data-stale", since === null ? null : "");
     this.masthead.update(model, now_ms);
     this.tabs.update(model);
     const view = model.view();
@@ -74,6 +76,7 @@ export class Page {
     document.title = view ? `${view.pipeline.name} · Seawall` : "Seawall";
     if (view) for (const panel of this.panels) panel.update(view);
     this.ingest.update(model);
+    this.producers.update(model);
     this.announcer.update(model.snapshot?.pipelines ?? []);
   }
 }

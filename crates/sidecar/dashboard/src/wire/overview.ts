@@ -6,6 +6,8 @@ export interface Snapshot {
   uptime_s: number;
   panics_total: number;
   pipelines: Pipeline[];
+  /** Absent before there were any. */
+  producers?: Producer[];
   ingest: Ingest;
 }
 
@@ -136,6 +138,40 @@ export interface Claims {
   held: number;
   duplicates: number;
   fenced: number;
+}
+
+/** A recoverable producer: what stands between ingest, or dead letters, and a Kafka cluster. */
+export interface Producer {
+  name: string;
+  use: "ingest" | "letters";
+  durability: string;
+  state: "direct" | "buffering" | "spilling" | "replaying";
+  /** The cluster that takes the records. */
+  active: string | null;
+  /** The most preferred first. */
+  sinks: ProducerSink[];
+  memory: { bytes: number; bytes_max: number; records: number };
+  spill: { dir: string; bytes: number; bytes_max: number; waiting_records: number; waiting_bytes: number; trouble: string | null };
+  /** `left_s` is null while nothing moves. */
+  replay: { delivered: number; left_s: number | null };
+  totals: { switches: number; full: number; timed_out: number; refused: number; unkept: number };
+  /** Oldest first. */
+  events: ProducerEvent[];
+}
+
+export interface ProducerSink {
+  name: string;
+  breaker: "closed" | "open" | "half_open";
+  records: { direct: number; buffer: number; spill: number; replay: number };
+}
+
+export interface ProducerEvent {
+  at_ms: number;
+  what: "state" | "switched" | "spill_trouble" | "refused";
+  from?: string;
+  to?: string;
+  why?: string;
+  records?: number;
 }
 
 export interface Ingest {
