@@ -1,5 +1,7 @@
 //! `seawall produce TOPIC`: lines into a topic.
 
+mod kept;
+
 use crate::client::{Client, told};
 use crate::cluster::{self, ClusterArguments};
 use crate::exit::{Failure, Outcome};
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use indicatif::{ProgressBar, ProgressStyle};
+use kept::{Kept, SpillArguments};
 use seawall_core::{Clock, Outgoing, Record, Sink, SystemClock, TopicPartition};
 use seawall_kafka::{Connection, KafkaSink, SinkOptions};
 use seawall_log::{Broker, TopicOptions};
@@ -44,6 +47,8 @@ pub(crate) struct Arguments {
     data: Option<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArguments,
+    #[command(flatten)]
+    spill: SpillArguments,
     /// With --data: make the topic, with so many partitions, where it does not exist.
     #[arg(long, value_name = "PARTITIONS", requires = "data")]
     create: Option<u32>,
@@ -59,6 +64,7 @@ enum Destination {
     Running(Box<Client>),
     Embedded(Broker),
     Cluster(Box<KafkaSink>),
+    Kept(Box<Kept>),
 }
 
 /// Runs the command.
@@ -69,14 +75,16 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
     let destination = match arguments.cluster.connection()? {
-        Some(connection) => runtime.block_on(on_cluster(&connection, &arguments.topic))?,
+        Some(connection) => runtime.block_on(on_cluster(&connection, &arguments))?,
         None => destination(&arguments)?,
     };
     let sent = runtime.block_on(produce(arguments, &destination));
-    if let Destination::Embedded(broker) = destination {
-        broker.close().map_err(embedded::failure)?;
-    }
-    sent
+    let ended = match destination {
+        Destination::Embedded(broker) => broker.close().map_err(embedded::failure),
+        Destination::Kept(kept) => runtime.block_on(kept.finish()),
+        Destination::Running(_) | Destination::Cluster(_) => Ok(()),
+    };
+    sent.and(ended)
 }
 
 fn destination(arguments: &Arguments) -> Result<Destination, Failure> {
@@ -98,9 +106,13 @@ fn destination(arguments: &Arguments) -> Result<Destination, Failure> {
     Ok(Destination::Embedded(broker))
 }
 
-/// The cluster's topic must be there, before the first line is read: its producer would make one by the way.
-async fn on_cluster(connection: &Connection, topic: &str) -> Result<Destination, Failure> {
-    cluster::admin(connection)?.existing_topic(topic).await.map_err(cluster::failure)?;
+/// The cluster's topic must be there, before the first line is read: its producer would make one by the way. Only
+/// with a spill a cluster that does not answer is no obstacle.
+async fn on_cluster(connection: &Connection, arguments: &Arguments) -> Result<Destination, Failure> {
+    if let Some(kept) = arguments.spill.open(connection, &arguments.topic).await? {
+        return Ok(Destination::Kept(Box::new(kept)));
+    }
+    cluster::admin(connection)?.existing_topic(&arguments.topic).await.map_err(cluster::failure)?;
     let sink = KafkaSink::open(connection, &SinkOptions::default()).map_err(cluster::failure)?;
     Ok(Destination::Cluster(Box::new(sink)))
 }
@@ -149,6 +161,7 @@ async fn send(to: &Destination, topic: &Arc<str>, batch: Vec<Record>, progress: 
     let count = batch.len() as u64;
     match to {
         Destination::Embedded(broker) => append(broker, topic, batch).await?,
+        Destination::Kept(kept) => kept.send(topic, batch).await?,
         Destination::Cluster(sink) => append(&**sink, topic, batch).await?,
         Destination::Running(client) => post(client, topic, &batch).await?,
     }

@@ -3,7 +3,7 @@
 use crate::house::http::{Answer, Connection};
 use crate::house::seawall::Seawall;
 use crate::house::{http, wait_for};
-use crate::stage::open;
+use crate::stage::{create, open};
 use crate::tool::{seawall, text};
 use seawall_infra::{KafkaOptions, kafka_or_skip};
 use serde_json::Value;
@@ -159,4 +159,89 @@ fn what_was_acknowledged_while_the_cluster_was_away_is_in_it_at_the_end() {
     assert!(events.contains("replaying") && events.contains("direct"), "{events}");
     acknowledged.check(&consumed(&kafka.bootstrap()));
     server.stop();
+}
+
+/// A second cluster takes over, with the topics of the first; nothing that has a receipt is missing from both.
+#[test]
+fn another_cluster_takes_over_and_the_switch_is_told() {
+    let Some(west) = crate::stage::kafka("over_kafka") else { return };
+    let Some(kafka) = kafka_or_skip("over_kafka", KafkaOptions::default()) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let west_cluster = format!("[[cluster]]\nname = \"west\"\nbootstrap = [{:?}]\n", west.bootstrap());
+    let clusters = open(&kafka.bootstrap()) + &west_cluster;
+    let file =
+        write(dir.path(), &clusters, &format!("{PRODUCER}fail_over = [\"west\"]\nfailback_after = \"1h\"\n"));
+    let mut acknowledged = Acknowledged::default();
+    let server = Seawall::run(&file);
+    let mut connection = Connection::open(server.ingest).unwrap();
+    wait_for("a receipt from the cluster", BOUND, || {
+        (acknowledged.post(&mut connection) == only("replicated")).then_some(())
+    });
+    wait_for("the replay is done", BOUND, || {
+        (producer(&server)["spill"]["waiting_records"] == 0).then_some(())
+    });
+    // What the first cluster has is its own; from here on everything is for the second.
+    acknowledged.tokens.clear();
+
+    kafka.kill(1).unwrap();
+    wait_for("the second cluster takes the records", BOUND, || {
+        acknowledged.post(&mut connection);
+        (producer(&server)["active"] == "west").then_some(())
+    });
+    wait_for("what was spilled is there, too", BOUND, || {
+        (producer(&server)["spill"]["waiting_records"] == 0).then_some(())
+    });
+    let shown = producer(&server);
+    assert!(shown["events"].to_string().contains("switched") && shown["totals"]["switches"] == 1, "{shown}");
+    assert_eq!(server.metric("seawall_producer_switches_total{"), Some(1.0));
+    assert_eq!(
+        server.metric("seawall_producer_sink_active{producer=\"ingest.kafka\",sink=\"west\"}"),
+        Some(1.0)
+    );
+    acknowledged.check(&consumed(&west.bootstrap()));
+    server.stop();
+}
+
+/// Three ends: nobody there, then there; a spill of somebody else.
+#[test]
+fn produce_keeps_what_the_cluster_cannot_take_and_says_where_it_is() {
+    let Some(kafka) = crate::stage::kafka("kept_kafka") else { return };
+    create(kafka, "kept", 1);
+    let dir = tempfile::tempdir().unwrap();
+    let spill = dir.path().join("spill");
+    let produce = |brokers: &str, wait: &str, lines: &str| {
+        let spill = ["--spill", text(&spill), "--spill-max", "64MiB", "--wait", wait];
+        let arguments =
+            [&["produce", "kept", "--bootstrap", brokers, "--key-separator", ":"], &spill[..]].concat();
+        seawall(&arguments, lines)
+    };
+    let lines: Vec<String> = (0..300).map(|n| format!("k{}:{n:03}", n % 3)).collect();
+    let lines = lines.join("\n");
+    let away = produce("127.0.0.1:9", "0s", &lines);
+    assert_eq!(away.code, 0, "{away:?}");
+    assert!(away.err.contains("300 records are not in the cluster yet"), "{away:?}");
+
+    let manifest = spill.join("manifest.json");
+    let mine = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, mine.replace("seawall produce", "ingest.kafka")).unwrap();
+    let other = produce(&kafka.bootstrap(), "0s", "").fails(4);
+    assert!(other.contains("belongs to \"ingest.kafka\""), "{other}");
+    std::fs::write(&manifest, mine).unwrap();
+
+    let back = produce(&kafka.bootstrap(), "1m", "k0:300\n");
+    assert_eq!(back.code, 0, "{back:?}");
+    assert!(
+        back.err.contains("300 records of an earlier call wait") && !back.err.contains("not in the cluster"),
+        "{back:?}"
+    );
+    let arguments = ["consume", "kept", "--bootstrap", &kafka.bootstrap(), "--from-start", "--exit-at-end"];
+    let mut values = seawall(&[&arguments[..], &["--format", "json"]].concat(), "").json();
+    let mut seen = BTreeSet::new();
+    values.retain(|record| seen.insert(record["value"].as_str().unwrap().to_owned()));
+    assert_eq!(values.len(), 301, "every record is in the topic");
+    for key in ["k0", "k1", "k2"] {
+        let of_key: Vec<&str> =
+            values.iter().filter(|r| r["key"] == key).map(|r| r["value"].as_str().unwrap()).collect();
+        assert!(of_key.is_sorted(), "{key}: {of_key:?}");
+    }
 }

@@ -1,0 +1,138 @@
+//! `seawall produce --bootstrap … --spill DIR`: what the cluster cannot take is kept, and said honestly.
+
+use super::Outcome;
+use crate::cluster;
+use crate::exit::Failure;
+use crate::output;
+use seawall_core::{Class, Classify, Fault, Outgoing, Record};
+use seawall_kafka::{Admin, Connection, KafkaSink, SinkOptions};
+use seawall_producer::spill::look;
+use seawall_producer::{OpenError, Producer, ProducerOptions, Safe, SpillOptions, Synced, Target};
+use seawall_sidecar::config::{Period, Size};
+use seawall_wal::RealDisk;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who owns the spill of this command: another use's is refused.
+const OWNER: &str = "seawall produce";
+/// How long the cluster has for a record before it counts as failed.
+const DELIVERY_WITHIN: Duration = Duration::from_secs(10);
+/// How long the cluster is asked for the topic: without an answer the spill takes what comes.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
+/// How long the end waits for calls on their way; what is left then goes to the disk.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How often the end looks whether everything is delivered.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What keeps records that the cluster cannot take.
+#[derive(Debug, clap::Args)]
+pub(super) struct SpillArguments {
+    /// With --bootstrap: keep what the cluster cannot take in this directory and go on; a record counts as written
+    /// once the cluster or this disk has it. What an earlier call left there is delivered, too.
+    #[arg(long, value_name = "DIR", requires = "bootstrap")]
+    spill: Option<PathBuf>,
+    /// Bytes that the spill may take on disk, like 1GiB.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", requires = "spill")]
+    spill_max: Size,
+    /// How long the end waits for the cluster to take what is in the spill, like 30s.
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "spill")]
+    wait: Period,
+}
+
+/// A producer with a spill, and what it has told so far.
+pub(super) struct Kept {
+    producer: Producer,
+    dir: PathBuf,
+    wait: Duration,
+    topic: String,
+    spilled: Cell<u64>,
+}
+
+impl SpillArguments {
+    /// The producer; `None` where no spill is asked for. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// When the topic is known to be missing, a setting is wrong, or the spill is somebody else's or damaged: then its
+    /// bytes are as they were.
+    pub(super) async fn open(&self, connection: &Connection, topic: &str) -> Result<Option<Kept>, Failure> {
+        let Some(dir) = &self.spill else { return Ok(None) };
+        let admin = Admin::open(connection, LOOK_WITHIN).map_err(cluster::failure)?;
+        match admin.existing_topic(topic).await {
+            Ok(_) => {}
+            Err(error) if error.class() == Class::Transient => output::note(format_args!(
+                "the cluster does not answer, so that nobody knows whether topic {topic} is there: {}",
+                Fault::from(error)
+            )),
+            Err(error) => return Err(cluster::failure(error)),
+        }
+        let options = SinkOptions { delivery_timeout: DELIVERY_WITHIN, ..SinkOptions::default() };
+        let sink = KafkaSink::open(connection, &options).map_err(cluster::failure)?;
+        let spill = SpillOptions { disk_bytes_max: self.spill_max.0, ..SpillOptions::new(dir, OWNER) };
+        let options = ProducerOptions { spill: Some(spill), ..ProducerOptions::default() };
+        let producer = Producer::open(options, vec![Target::new("cluster", sink)]).map_err(|error| {
+            let wrong = matches!(error, OpenError::Options { .. });
+            let fault = Fault::from(error);
+            if wrong { Failure::input(fault) } else { Failure::environment(fault) }
+        })?;
+        let found = producer.snapshot().backlog_records;
+        if found > 0 {
+            output::note(format_args!("{found} records of an earlier call wait in {}", dir.display()));
+        }
+        let (dir, topic, spilled) = (dir.clone(), topic.to_owned(), Cell::new(0));
+        Ok(Some(Kept { producer, dir, wait: self.wait.0, topic, spilled }))
+    }
+}
+
+impl Kept {
+    /// Sends one batch; when this returns each record is in the cluster or on this disk.
+    pub(super) async fn send(&self, topic: &Arc<str>, batch: Vec<Record>) -> Outcome {
+        let outgoing = |record| Outgoing { topic: topic.clone(), partition: None, record };
+        for sent in self.producer.send_all::<Synced>(batch.into_iter().map(outgoing).collect()).await {
+            if let Safe::Spilled { .. } = sent.map_err(Failure::environment)?.place {
+                self.spilled.set(self.spilled.get() + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the cluster to take what was spilled, ends, and says where everything is.
+    pub(super) async fn finish(self) -> Outcome {
+        let delivered = async {
+            while self.producer.snapshot().backlog_records > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        // Out of time: what waits is told below.
+        let _ = tokio::time::timeout(self.wait, delivered).await;
+        let refused = self.producer.snapshot().refused_records;
+        self.producer.close(CLOSE_WITHIN).await;
+        let left = look::summary(&RealDisk, &self.dir).map_err(|e| Failure::environment(Fault::from(e)))?;
+        if self.spilled.get() > 0 {
+            output::note(format_args!("{} of them went through the spill", self.spilled.get()));
+        }
+        if left.waiting > 0 {
+            output::note(format_args!(
+                "{} records are not in the cluster yet: they are on disk, in {}. `seawall produce {} --bootstrap … --spill {}` \
+                 with no input delivers them, or `seawall wal replay`",
+                left.waiting,
+                self.dir.display(),
+                self.topic,
+                self.dir.display()
+            ));
+        }
+        if refused > 0 {
+            return Err(Failure::environment(refusal(refused, &self.dir)));
+        }
+        Ok(())
+    }
+}
+
+fn refusal(records: u64, dir: &Path) -> String {
+    format!(
+        "the cluster refused {records} records for good after they were on disk; `seawall wal export {} --which refused` \
+         prints them with the reason",
+        dir.display()
+    )
+}
