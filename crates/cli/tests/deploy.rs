@@ -103,6 +103,7 @@ fn exposed() -> Exposed {
     let mut exposed = Exposed::new();
     expose(&http::get(server.admin, "/metrics").text(), &mut exposed);
     server.stop();
+    expose(&kept(dir.path()), &mut exposed);
     let row = PartitionLag {
         group: "g".into(),
         topic: "t".into(),
@@ -119,6 +120,21 @@ fn exposed() -> Exposed {
     let snapshot = Arc::new(LagSnapshot { at: WallMs(1), partitions: vec![row], unread: Vec::new() });
     expose(&render(Scrape { snapshot, fresh: true, failures: 0 }).unwrap(), &mut exposed);
     exposed
+}
+
+/// What a Seawall exposes whose producer waits for a cluster.
+fn kept(dir: &Path) -> String {
+    let data = dir.join("kept").display().to_string();
+    let file = dir.join("kept.toml");
+    let text = format!(
+        "[data]\ndir = {data:?}\n[ingest]\nsink = \"kafka\"\n[producer]\n\
+         [[cluster]]\nname = \"kafka\"\nbootstrap = [\"127.0.0.1:9\"]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let server = Seawall::run(&file);
+    let text = http::get(server.admin, "/metrics").text();
+    server.stop();
+    text
 }
 
 /// What is wrong with a query, where something is.
