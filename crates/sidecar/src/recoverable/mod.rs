@@ -308,3 +308,6 @@ impl Sink for Recoverable {
         sent.into_iter().map(|sent| sent.map(receipt).map_err(Fault::from)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
