@@ -1,6 +1,7 @@
 //! Every boundary of the spill, each met: one script (begin, spill over several segments, replay, put aside, close) is
 //! cut down before and after each write, sync, creation, rename and removal that it makes, by `kill -9` and by
-//! the loss of power, from an empty disk and from one that a crash left; a last life then delivers the rest.
+//! the loss of power, from an empty disk and from one that a crash left. The next life builds upon that and loses its
+//! power, too; a last one then delivers the rest.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -196,6 +197,8 @@ fn run(step: u64, cut: Cut, after_a_crash: bool, deaths: &mut Deaths) -> bool {
         let death = (Place::of(&path), world.at.load(Relaxed), site, cut == Cut::Power);
         *deaths.entry(death).or_default() += 1;
     }
+    // The next life builds upon what this one left, and loses its power, too.
+    world.life(&Power::new(None, Cut::Power, Some(world.disk.clone())), 200, true);
     let reached = power.died_at().is_some_and(|(site, _)| site != Site::Timer);
     world.calm();
     world.judge();

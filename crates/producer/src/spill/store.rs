@@ -65,6 +65,8 @@ impl<D: Disk> Spill<D> {
         let begun = manifest::read_own(&disk, dir, &options.owner)?.is_some();
         let mut found = Found::nothing();
         if begun {
+            // Whoever renamed it may have died before the name was durable: nothing is built upon it until it is.
+            disk.sync_dir(dir).map_err(|source| OpenError::io("sync", dir, source))?;
             if let Some(reader) = reader(&disk, &dir.join(LOG))? {
                 found = scan::scan(&reader)?;
             }
