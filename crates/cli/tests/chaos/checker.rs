@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 
 /// A disturbance before a second delivery explains it for so long: a session, a rebalance, a restarted broker.
 const EXPLAINS: Duration = Duration::from_secs(45);
-/// How long a member may go on with a partition without committing what it has finished: the commit interval, and
-/// what stands between a member and its coordinator for at most a session, after which it must not go on.
-const COMMITTED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a member may go on with a partition without committing what it has finished: the commit interval, and a
+/// commit that a fault has swallowed, twice in a row, until the client asks again (`socket.timeout.ms`, 6 s).
+const COMMITTED_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) struct Checker<'a> {
     written: &'a Written,
