@@ -18,7 +18,7 @@ url = "http://127.0.0.1:1/"
 fn the_schema_has_every_top_level_table_and_the_example_shows_all_defaults() {
     let schema: serde_json::Value = serde_json::from_str(&seawall(&["config", "schema"], "").ok()).unwrap();
     let tables: Vec<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(tables, ["admin", "cluster", "data", "ingest", "pipeline", "topic"]);
+    assert_eq!(tables, ["admin", "cluster", "data", "ingest", "pipeline", "producer", "topic"]);
 
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/orders.toml");
     let shown: serde_json::Value =

@@ -25,7 +25,8 @@ fn a_redrive_on_a_cluster_goes_on_where_a_kill_cut_it_off() {
     let service = Service::start(422);
     let dir = tempfile::tempdir().unwrap();
     let cluster = open(&kafka.bootstrap());
-    let more = "member = { instance_id = \"a\", session_timeout = \"10s\" }";
+    // Through a producer; its patience is long, so that every receipt here is the cluster's.
+    let more = "member = { instance_id = \"a\", session_timeout = \"10s\" }\n[producer]\npatience = \"10s\"";
     let file = House { name: "letters", cluster, service: service.addr, more }.write(dir.path());
     let server = Seawall::run(&file);
     let path = "/v1/topics/letters/records";
@@ -36,6 +37,9 @@ fn a_redrive_on_a_cluster_goes_on_where_a_kill_cut_it_off() {
         assert_eq!((answer.status, &answer.json()["durability"]), (201, &"replicated".into()));
     }
     wait_for("the dead letters", BOUND, || (letters(&server) == LETTERS).then_some(()));
+
+    let sent = "seawall_producer_records_total{producer=\"letters.kafka\",sink=\"kafka\",path=\"direct\"}";
+    assert_eq!(server.metric(sent), Some(LETTERS as f64), "dead letters go through their own producer");
 
     let found = dlq(&server, &["ls", "orders", "--matching", "CUSTOMER-07", "--format", "json"]).json();
     assert_eq!(found.len(), 10, "{found:?}");
