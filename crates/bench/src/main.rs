@@ -12,6 +12,7 @@ mod go;
 mod guard;
 mod java;
 mod kafka;
+mod producer;
 mod push;
 mod report;
 mod versions;
@@ -33,6 +34,7 @@ const PARTS: &[Part] = &[
     Part { name: "consumer", contests: consumer::contests },
     Part { name: "push", contests: push::contests },
     Part { name: "kafka", contests: kafka::contests },
+    Part { name: "producer", contests: producer::contests },
 ];
 
 const USAGE: &str = "usage: seawall-bench [PART…] [--only TEXT] [--quick] [--json FILE] [--dir DIR]";

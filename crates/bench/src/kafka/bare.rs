@@ -77,7 +77,7 @@ fn producer_config(ground: &Ground) -> ClientConfig {
 }
 
 /// As many callers as ours has, each waiting for as many records at a time.
-pub(super) fn write_futures(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
+pub(crate) fn write_futures(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
     let producer: FutureProducer = producer_config(ground).create().map_err(BenchError::of("rdkafka"))?;
     let caller = |caller: u64| {
         let (producer, load) = (producer.clone(), load.clone());
@@ -121,6 +121,24 @@ impl ProducerContext for Acknowledged {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         self.0.fetch_add(u64::from(result.is_ok()), Memory::Relaxed);
     }
+}
+
+/// What handing one record over costs its caller, in nanoseconds.
+pub(crate) fn one_send(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
+    let mut config = producer_config(ground);
+    config.set("queue.buffering.max.kbytes", "262144");
+    let producer: ThreadedProducer<Acknowledged> =
+        config.create_with_context(Acknowledged::default()).map_err(BenchError::of("rdkafka"))?;
+    let (sent, took) = timed(|| {
+        for number in 0..load.records {
+            let record = BaseRecord::to(TOPIC).key(&load.key(number)[..]).payload(&load.value[..]);
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        Ok::<_, ClientError>(())
+    });
+    sent.map_err(BenchError::of("rdkafka"))?;
+    producer.flush(Duration::from_mins(1)).map_err(BenchError::of("rdkafka"))?;
+    Ok(took.as_nanos() as f64 / load.records as f64)
 }
 
 /// One thread that hands over as fast as the client takes records.

@@ -58,8 +58,8 @@ impl Pace {
     }
 }
 
-pub(super) struct Ground {
-    pub(super) runtime: Runtime,
+pub(crate) struct Ground {
+    pub(crate) runtime: Runtime,
     pub(super) cluster: KafkaCluster,
     admin: Admin,
     groups: Cell<u64>,
@@ -68,7 +68,7 @@ pub(super) struct Ground {
 
 impl Ground {
     /// A broker with a compiler that knows all its tricks and room for its page cache to matter, not its heap.
-    pub(super) fn start() -> Result<Option<Self>, BenchError> {
+    pub(crate) fn start() -> Result<Option<Self>, BenchError> {
         let options = KafkaOptions {
             jvm: ["-XX:TieredStopAtLevel=4", "-Xmx1g"].map(str::to_owned).to_vec(),
             settings: [("log.retention.check.interval.ms", "1000"), ("log.segment.delete.delay.ms", "0")]
@@ -87,7 +87,7 @@ impl Ground {
         Ok(Some(Self { runtime, cluster, admin, groups: Cell::new(0), filled: RefCell::default() }))
     }
 
-    pub(super) fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Connection {
         Connection::new([self.cluster.bootstrap()])
     }
 

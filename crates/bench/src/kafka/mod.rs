@@ -2,15 +2,15 @@
 //!
 //! Every figure is taken from the first record on, so that joining a group costs nobody anything.
 
-mod bare;
+pub(crate) mod bare;
 mod failover;
-mod ground;
+pub(crate) mod ground;
 pub(crate) mod member;
 mod noop;
 mod paced;
 mod pair;
 mod process;
-mod sink;
+pub(crate) mod sink;
 
 use crate::compare::{BenchError, Contest, Effort};
 use ground::Ground;

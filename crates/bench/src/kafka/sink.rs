@@ -8,42 +8,47 @@ use seawall_kafka::{KafkaSink, SinkOptions};
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub(super) const TOPIC: &str = "sink";
+pub(crate) const TOPIC: &str = "sink";
 /// Records of one call.
-pub(super) const CALL: u64 = 2_048;
+pub(crate) const CALL: u64 = 2_048;
 /// Calls on the way at once.
-pub(super) const CALLERS: u64 = 8;
+pub(crate) const CALLERS: u64 = 8;
 
 /// What is written in one round.
 #[derive(Clone)]
-pub(super) struct Load {
-    pub(super) records: u64,
-    pub(super) value: Bytes,
-    pub(super) keys: Arc<[Bytes]>,
+pub(crate) struct Load {
+    pub(crate) records: u64,
+    pub(crate) value: Bytes,
+    pub(crate) keys: Arc<[Bytes]>,
 }
 
 impl Load {
-    fn new(records: u64, value_bytes: usize) -> Self {
+    pub(crate) fn new(records: u64, value_bytes: usize) -> Self {
         let keys = (0..1_000).map(|number| Bytes::from(format!("key-{number:08}")));
         Self { records, value: Bytes::from(vec![b'x'; value_bytes]), keys: keys.collect() }
     }
 
-    pub(super) fn key(&self, number: u64) -> &Bytes {
+    pub(crate) fn key(&self, number: u64) -> &Bytes {
         &self.keys[(number % self.keys.len() as u64) as usize]
     }
 
     /// The numbers of each call of a caller.
-    pub(super) fn calls(&self, caller: u64) -> impl Iterator<Item = std::ops::Range<u64>> + use<> {
+    pub(crate) fn calls(&self, caller: u64) -> impl Iterator<Item = std::ops::Range<u64>> + use<> {
         let records = self.records;
         let starts = (caller * CALL..records).step_by((CALL * CALLERS) as usize);
         starts.map(move |start| start..(start + CALL).min(records))
     }
 }
 
-pub(super) fn contests(effort: &Effort, ground: &Rc<Ground>) -> Result<Vec<Contest>, BenchError> {
+/// Makes the topic that is written to.
+pub(crate) fn topic(ground: &Ground) -> Result<(), BenchError> {
     // Old segments go at once, so that the rounds do not fill the disk.
     let configs = [("retention.bytes", "67108864"), ("segment.bytes", "67108864")];
-    ground.create(TOPIC, 4, &configs)?;
+    ground.create(TOPIC, 4, &configs)
+}
+
+pub(super) fn contests(effort: &Effort, ground: &Rc<Ground>) -> Result<Vec<Contest>, BenchError> {
+    topic(ground)?;
     let sizes = [(1_024, 300_000), (100, 1_000_000)];
     Ok(sizes.map(|(bytes, records)| contest(ground, Load::new(effort.scaled(records), bytes))).into())
 }

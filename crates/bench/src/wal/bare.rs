@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// Appends to a file that grows.
 pub(super) fn append(load: Load, dir: &Path) -> Result<Contender, BenchError> {
-    let bare = Bare {
-        file: create(&dir.join("bare"))?,
-        path: dir.join("bare"),
-        wrap: None,
-        at: 0,
-        buffer: Vec::new(),
-    };
+    let bare = opened(dir)?;
     Ok(contender("bare write + fdatasync, appending", versions::of_kernel(), load, bare).goal(1.0))
+}
+
+/// A file that grows.
+pub(crate) fn opened(dir: &Path) -> Result<impl Durably + use<>, BenchError> {
+    let path = dir.join("bare");
+    Ok(Bare { file: create(&path)?, path, wrap: None, at: 0, buffer: Vec::new() })
 }
 
 /// Overwrites bytes that exist, which spares the file system its own journal: the limit of what can be had.

@@ -3,8 +3,8 @@
 //! Everybody writes random bytes (nothing to compress) to the same disk, opens once, and gets rid of what it
 //! wrote between the rounds, so that those who recycle files measure recycled files.
 
-mod bare;
-mod ours;
+pub(crate) mod bare;
+pub(crate) mod ours;
 #[cfg(feature = "peers")]
 mod peers;
 
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 const FRAME_BYTES: usize = 1024;
 /// Large enough that files change several times in a run, small enough to stay in the page cache.
-const SEGMENT_BYTES: u64 = 16 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// The log's contests.
 ///
@@ -70,15 +70,37 @@ fn others(_: Load, _: &impl Fn(&str) -> Result<PathBuf, BenchError>) -> Result<V
     Ok(Vec::new())
 }
 
+/// What others would use as a spill, with the ratio that is demanded.
+#[cfg(feature = "peers")]
+pub(crate) fn spills(
+    load: Load,
+    dir: &impl Fn(&str) -> Result<PathBuf, BenchError>,
+) -> Result<Vec<Contender>, BenchError> {
+    Ok(vec![
+        peers::okaywal(load, &dir("okaywal")?)?,
+        peers::raft_engine(load, &dir("raft-engine")?)?,
+        peers::sqlite(load, &dir("sqlite")?)?.goal(2.0),
+    ])
+}
+
+/// As above.
+#[cfg(not(feature = "peers"))]
+pub(crate) fn spills(
+    load: Load,
+    dir: &impl Fn(&str) -> Result<PathBuf, BenchError>,
+) -> Result<Vec<Contender>, BenchError> {
+    others(load, dir)
+}
+
 /// A round's work.
 #[derive(Clone, Copy)]
-struct Load {
-    per_sync: usize,
-    groups: u64,
+pub(crate) struct Load {
+    pub(crate) per_sync: usize,
+    pub(crate) groups: u64,
 }
 
 /// A log under test: writes a group durably; tidies up when nobody measures.
-trait Durably {
+pub(crate) trait Durably {
     fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), BenchError>;
 
     fn tidy(&mut self) -> Result<(), BenchError> {
@@ -87,7 +109,7 @@ trait Durably {
 }
 
 /// The contender that writes `load` to `log` in each round.
-fn contender(
+pub(crate) fn contender(
     name: &str,
     version: impl Into<String>,
     load: Load,
@@ -108,7 +130,7 @@ fn contender(
 }
 
 /// Random frames, the same for everybody.
-fn frames(count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn frames(count: usize) -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(7);
     (0..count)
         .map(|_| {
@@ -119,7 +141,7 @@ fn frames(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn fresh(root: &Path, per_sync: usize, name: &str) -> Result<PathBuf, BenchError> {
+pub(crate) fn fresh(root: &Path, per_sync: usize, name: &str) -> Result<PathBuf, BenchError> {
     let dir = root.join(per_sync.to_string()).join(name);
     std::fs::create_dir_all(&dir).map_err(BenchError::io(dir.display()))?;
     Ok(dir)

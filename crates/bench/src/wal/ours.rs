@@ -12,7 +12,7 @@ use std::sync::Arc;
 const KEPT: u64 = 4_096;
 
 /// Behind the commit thread.
-pub(super) fn group_commit(load: Load, dir: &Path) -> Result<Contender, BenchError> {
+pub(crate) fn group_commit(load: Load, dir: &Path) -> Result<Contender, BenchError> {
     let log = open(dir)?;
     let group = GroupCommit::start(log, GroupOptions::default(), Arc::new(SystemClock::new()))
         .map_err(BenchError::of("wal"))?;

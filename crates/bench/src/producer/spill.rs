@@ -1,0 +1,141 @@
+//! While the broker is gone: records with a receipt from the disk, beside bare logs at the same batch.
+
+use super::switch::Switch;
+use crate::compare::{BenchError, Better, Contender, Contest, Effort, timed};
+use crate::wal::{self, Durably, Load};
+use bytes::Bytes;
+use seawall_core::{Outgoing, Record};
+use seawall_kafka::KafkaSink;
+use seawall_producer::{Producer, ProducerOptions, Safe, SpillOptions, State, Synced, Target};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+pub(super) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
+    let root = effort.dir.join("producer");
+    if root.exists() {
+        std::fs::remove_dir_all(&root).map_err(BenchError::io(root.display()))?;
+    }
+    let mut contests = Vec::new();
+    for (per_sync, groups) in [(64, 24), (256, 12)] {
+        let load = Load { per_sync, groups: effort.scaled(groups) };
+        let dir = |name: &str| wal::fresh(&root, per_sync, name);
+        let ours = wal::contender("spill", env!("CARGO_PKG_VERSION"), load, Spilling::open(&dir("spill")?)?);
+        let mut peers = vec![wal::ours::group_commit(load, &dir("group-commit")?)?.goal(0.9)];
+        peers.extend(wal::spills(load, &dir)?);
+        contests.push(Contest {
+            name: format!("spilled, 1 KiB records, {per_sync} to a receipt"),
+            unit: "records/s",
+            rounds: 15,
+            better: Better::Higher,
+            ours,
+            peers,
+        });
+    }
+    let load = Load { per_sync: 64, groups: effort.scaled(200) };
+    contests.push(Contest {
+        name: "p99 of 64 records to the disk while the broker is gone".to_owned(),
+        unit: "us",
+        rounds: 9,
+        better: Better::Lower,
+        ours: slowest("spill", load, Spilling::open(&wal::fresh(&root, 64, "p99")?)?),
+        peers: vec![
+            slowest("bare write + fdatasync", load, wal::bare::opened(&wal::fresh(&root, 64, "bare")?)?)
+                .goal(0.5),
+        ],
+    });
+    Ok(contests)
+}
+
+/// The 99th percentile of a group's time.
+fn slowest(name: &str, load: Load, mut log: impl Durably + 'static) -> Contender {
+    let frames = wal::frames(load.per_sync);
+    Contender::new(name, env!("CARGO_PKG_VERSION"), move || {
+        let mut times = Vec::with_capacity(load.groups as usize);
+        for _ in 0..load.groups {
+            let (written, took) = timed(|| log.write(&frames));
+            written?;
+            times.push(took.as_secs_f64() * 1e6);
+        }
+        log.tidy()?;
+        times.sort_by(f64::total_cmp);
+        Ok(times[(times.len() * 99 / 100).min(times.len() - 1)])
+    })
+}
+
+/// A producer whose sink is gone.
+struct Spilling {
+    runtime: Runtime,
+    producer: Producer,
+    up: Arc<AtomicBool>,
+    next: u64,
+}
+
+impl Spilling {
+    fn open(dir: &Path) -> Result<Self, BenchError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(BenchError::io("a tokio runtime"))?;
+        let up = Arc::new(AtomicBool::new(true));
+        let sink = Switch::<KafkaSink> { up: Arc::clone(&up), to: None };
+        let spill = SpillOptions::new(dir.join("log"), "bench");
+        let options = ProducerOptions { spill: Some(spill), ..ProducerOptions::default() };
+        let opened = {
+            let _entered = runtime.enter();
+            Producer::open(options, vec![Target::new("switch", sink)])
+        };
+        let producer = opened.map_err(BenchError::of("producer"))?;
+        let mut spilling = Self { runtime, producer, up, next: 0 };
+        // Segments are recycled in what is measured, as in a long life.
+        let frames = wal::frames(256);
+        spilling.tidy()?;
+        for _ in 0..4 * wal::SEGMENT_BYTES / (256 * 1024) {
+            spilling.write(&frames)?;
+        }
+        spilling.tidy()?;
+        Ok(spilling)
+    }
+}
+
+impl Durably for Spilling {
+    fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), BenchError> {
+        let records = frames.iter().map(|frame| {
+            self.next += 1;
+            let key = Bytes::copy_from_slice(&(self.next % 1_000).to_be_bytes());
+            Outgoing { topic: "spill".into(), partition: None, record: Record::new(key, frame.clone()) }
+        });
+        for answer in self.runtime.block_on(self.producer.send_all::<Synced>(records.collect())) {
+            let receipt = answer.map_err(BenchError::of("producer"))?;
+            if !matches!(receipt.place, Safe::Spilled { .. }) {
+                return Err(BenchError::Incomplete { who: "the disk".to_owned(), done: 0, asked: 1 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers what is there, and takes the sink away again.
+    fn tidy(&mut self) -> Result<(), BenchError> {
+        self.up.store(true, Relaxed);
+        self.wait(|producer| producer.snapshot().backlog_records == 0);
+        self.up.store(false, Relaxed);
+        for _ in 0..100 {
+            if self.producer.snapshot().state == State::Spilling {
+                break;
+            }
+            self.write(&wal::frames(1))?;
+        }
+        Ok(())
+    }
+}
+
+impl Spilling {
+    fn wait(&self, what: impl Fn(&Producer) -> bool) {
+        while !what(&self.producer) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
