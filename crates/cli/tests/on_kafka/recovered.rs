@@ -154,10 +154,10 @@ fn what_was_acknowledged_while_the_cluster_was_away_is_in_it_at_the_end() {
     wait_for("a receipt from the cluster", BOUND, || {
         (acknowledged.post(&mut connection) == only("replicated")).then_some(())
     });
+    acknowledged.check(&consumed(&kafka.bootstrap()));
     assert!(server.metric(&spilled.replace("\"spill\"", "\"replay\"")).unwrap() >= (5 * BATCH) as f64);
     let events = producer(&server)["events"].to_string();
     assert!(events.contains("replaying") && events.contains("direct"), "{events}");
-    acknowledged.check(&consumed(&kafka.bootstrap()));
     server.stop();
 }
 
