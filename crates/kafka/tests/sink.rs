@@ -236,6 +236,34 @@ async fn a_full_queue_is_overload_and_drains_when_the_broker_is_back() {
     assert!(sink.send(vec![one()]).await.remove(0).is_ok());
 }
 
+/// What ran out of time is not thrown out of the middle of a queue, and is not queued a second time meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_whose_call_was_given_up_keep_their_place_before_later_ones() {
+    let name = "records_whose_call_was_given_up_keep_their_place_before_later_ones";
+    let Some(kafka) = kafka_or_skip(name, KafkaOptions::default()) else { return };
+    create(&kafka, "orders", 1).await;
+    let options = SinkOptions { delivery_timeout: Duration::from_secs(2), ..SinkOptions::default() };
+    let sink = KafkaSink::open(&connection(&kafka), &options).unwrap();
+    let key = |key: &str| Some(key.to_owned());
+    let both = || vec![outgoing("orders", key("k"), "first"), outgoing("orders", key("k"), "second")];
+    assert!(sink.send(vec![outgoing("orders", key("k"), "before")]).await.remove(0).is_ok());
+    kafka.freeze(1).unwrap();
+    for answer in sink.send(both()).await {
+        assert_eq!(refusal(&answer), (Class::Transient, Some(Code::MessageTimedOut)));
+    }
+    let in_flight = sink.in_flight();
+    for answer in sink.send(both()).await {
+        assert_eq!(refusal(&answer), (Class::Transient, Some(Code::MessageTimedOut)));
+    }
+    assert_eq!(sink.in_flight(), in_flight, "no copies are queued");
+    kafka.thaw(1).unwrap();
+    while sink.send(both()).await.iter().any(Result::is_err) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let lines = read(&kafka, "orders", 6, &[], &[]);
+    assert_eq!(lines, ["before", "first", "second", "first", "second"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_is_seen_whole_or_not_at_all_and_a_fenced_producer_is_told() {
     let name = "a_transaction_is_seen_whole_or_not_at_all_and_a_fenced_producer_is_told";

@@ -1,6 +1,7 @@
 //! The answers of one call, filled in by delivery reports.
 
 use seawall_core::Fault;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -47,12 +48,26 @@ impl Call {
         self.failures().push((place, fault));
     }
 
-    /// Waits until every ticket is gone. Called once.
-    pub(super) async fn answered(&self) {
+    /// The caller has handed over what it had: the call is answered once every ticket is gone. Called once.
+    pub(super) fn handed_over(&self) {
         self.one_less();
+    }
+
+    /// Waits until every ticket is gone. One waiter at a time.
+    pub(super) async fn answered(&self) {
         while self.open.load(Ordering::Acquire) > 0 {
             self.done.notified().await;
         }
+    }
+
+    /// The places that have no answer yet.
+    pub(super) fn unanswered(&self) -> Vec<usize> {
+        let failures = self.failures();
+        let failed: HashSet<usize> = failures.iter().map(|(place, _)| *place).collect();
+        let open = |(place, written): (usize, Option<_>)| {
+            (written.is_none() && !failed.contains(&place)).then_some(place)
+        };
+        self.written().enumerate().filter_map(open).collect()
     }
 
     /// Partition and offset of each record; `None` where it failed.
@@ -114,8 +129,6 @@ mod tests {
     use std::task::{Context, Waker};
 
     fn ready(call: &Call) -> bool {
-        // `answered` gives the caller's own share back, so each look needs one.
-        call.open.fetch_add(1, Ordering::Relaxed);
         pin!(call.answered()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 

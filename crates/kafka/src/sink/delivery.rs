@@ -14,6 +14,12 @@ pub(super) struct Deliveries {
     trouble: Trouble,
 }
 
+impl Deliveries {
+    pub(super) fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+}
+
 impl ClientContext for Deliveries {
     // Each record tells its own failure; these are about brokers that cannot be reached, and recover.
     fn error(&self, error: ClientError, reason: &str) {

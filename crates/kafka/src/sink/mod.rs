@@ -5,15 +5,18 @@
 //! up to five batches on the way none overtakes an earlier one. So within one [`KafkaSink`] a record that got a
 //! receipt stands in the log exactly once, and the records of one call keep their order per key.
 //!
-//! **What it does not give.** A record that got an error may still have been written (its acknowledgement never
-//! came in time); sent again it stands there twice, told apart by its token. And while a broker is away an
-//! earlier record can run out of time that a later one of its key still has. Such a later record is reported as
-//! failed, too ([`SinkError::Overtook`]), so that a caller who resends what failed, in order, ends with the
-//! last word of each key last. Order across calls is the caller's: wait for the first before the second.
+//! **What it does not give.** A record that got an error may still be written; sent again it stands there twice, told
+//! apart by its token. Order across calls is the caller's: wait for the first before the second.
 //!
-//! **Bounds.** Records wait for their broker in the client's queue, bounded in bytes and records; a call waits a
-//! bounded time for room and is then refused with the class `Overload`, from that record on. A record that
-//! was taken waits at most [`SinkOptions::delivery_timeout`].
+//! **Time.** A client that drops a record whose time is up drops it out of the middle of its queue: the broker comes back
+//! in that moment, and a later record of the key stands before it. So the client's queue has no time limit. A call whose
+//! answers do not come within [`SinkOptions::delivery_timeout`] is given up, and its records stay in the queue, in
+//! order, before everything that is sent later. Until they are answered further records of their keys are refused,
+//! class `Transient`: sent again, they would only fill the queue with copies. Where a broker refuses an earlier record for
+//! a while and takes a later one of its key, the later one is reported as failed, too ([`SinkError::Overtook`]).
+//!
+//! **Bounds.** Records wait for their broker in the client's queue, bounded in bytes and records, given up or not; a call
+//! waits a bounded time for room and is then refused with the class `Overload`, from that record on.
 
 mod call;
 mod delivery;
@@ -21,6 +24,7 @@ mod error;
 mod options;
 mod order;
 mod send;
+mod stale;
 mod transaction;
 
 pub use error::SinkError;

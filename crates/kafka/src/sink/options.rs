@@ -44,8 +44,9 @@ pub struct SinkOptions {
     pub queue_records: u64,
     /// How long a record waits for room before it and the rest of its call are refused. Default 5 s.
     pub queue_wait: Duration,
-    /// How long a record that was taken waits for its acknowledgement, retries included: 1 ms to 24 days, and
-    /// longer than `linger`. Default 60 s, which a broker's restart fits into.
+    /// How long a call waits for its acknowledgements, retries included: 1 ms to 24 days, and longer than `linger`.
+    /// Default 60 s, which a broker's restart fits into. What is not acknowledged by then may still be written: the
+    /// [module's page](super) says how.
     pub delivery_timeout: Duration,
     /// How long a batch waits to become larger; up to 15 min. Default 5 ms.
     pub linger: Duration,

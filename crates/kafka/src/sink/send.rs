@@ -2,15 +2,17 @@
 
 use super::call::{Call, Ticket};
 use super::delivery::Deliveries;
-use super::error::{SinkError, refused};
+use super::error::{SinkError, refused, undelivered};
 use super::options::SinkOptions;
 use super::order;
+use super::stale::Stale;
 use crate::connection::Connection;
 use crate::error::KafkaError;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use seawall_core::{Durability, Fault, Outgoing, Receipt, Sink, TopicPartition};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,6 +33,9 @@ const YIELD_AFTER: usize = 256;
 pub struct KafkaSink {
     producer: ThreadedProducer<Deliveries>,
     queue_wait: Duration,
+    /// How long a call waits for its answers; a transaction's records have the client's own limit.
+    patience: Option<Duration>,
+    stale: Stale,
     close_within: Duration,
     closed: AtomicBool,
 }
@@ -41,7 +46,11 @@ impl KafkaSink {
     /// # Errors
     /// [`KafkaError::Setting`] and [`KafkaError::Client`] name what is wrong with the settings.
     pub fn open(connection: &Connection, options: &SinkOptions) -> Result<Self, KafkaError> {
-        Self::with_settings(connection, options, &[])
+        // A record that runs out of time in the client's queue is thrown out of the middle of it, and a later one of
+        // its key may still be written. So none does: the call gives up, the queue keeps its order.
+        let mut sink = Self::with_settings(connection, options, &[("message.timeout.ms", "0")])?;
+        sink.patience = Some(options.delivery_timeout);
+        Ok(sink)
     }
 
     pub(super) fn with_settings(
@@ -56,6 +65,8 @@ impl KafkaSink {
         Ok(Self {
             producer,
             queue_wait: options.queue_wait,
+            patience: None,
+            stale: Stale::default(),
             close_within: options.close_within,
             closed: AtomicBool::new(false),
         })
@@ -137,9 +148,25 @@ impl KafkaSink {
         }
     }
 
+    /// Answers for the records that the client still holds. It goes on trying, in order.
+    fn give_up(&self, records: &[Outgoing], call: &Arc<Call>) {
+        let places = call.unanswered();
+        self.stale.hold(places.iter().map(|place| &records[*place]), Arc::clone(call));
+        for place in places {
+            call.refuse(place, self.late(&records[place]));
+        }
+    }
+
+    fn late(&self, outgoing: &Outgoing) -> Fault {
+        let source = ClientError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        let partition = outgoing.partition.and_then(|partition| partition.try_into().ok()).unwrap_or(-1);
+        undelivered(&outgoing.topic, partition, source, self.producer.context().trouble()).into()
+    }
+
     /// Writes `records` and waits for all answers, in their order.
     pub(super) async fn write(&self, records: &[Outgoing]) -> Vec<Result<Receipt, Fault>> {
         let call = Call::new(records.len());
+        let stale = self.stale.among(records);
         let mut stopped = None;
         for (place, outgoing) in records.iter().enumerate() {
             if self.closed.load(Ordering::Acquire) {
@@ -147,6 +174,8 @@ impl KafkaSink {
             }
             if let Err(error) = Self::fit(outgoing) {
                 call.refuse(place, error.into());
+            } else if stale.contains(&place) {
+                call.refuse(place, self.late(outgoing));
             } else if let Some(fault) = &stopped {
                 call.refuse(place, Fault::clone(fault));
             } else {
@@ -156,7 +185,15 @@ impl KafkaSink {
                 tokio::task::yield_now().await;
             }
         }
-        call.answered().await;
+        call.handed_over();
+        match self.patience {
+            None => call.answered().await,
+            Some(patience) => {
+                if tokio::time::timeout(patience, call.answered()).await.is_err() {
+                    self.give_up(records, &call);
+                }
+            }
+        }
         let mut answers = answers(records, &call);
         if let Some(fatal) = self.fatal() {
             for (outgoing, answer) in records.iter().zip(&mut answers) {
