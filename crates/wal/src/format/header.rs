@@ -4,6 +4,9 @@ use super::VERSION;
 use crate::error::Damage;
 use seawall_core::WallMs;
 
+/// The highest position that a segment may begin at.
+pub(super) const FIRST_MAX: u64 = i64::MAX as u64;
+
 /// Where the first mark stands: one page, so that frames start aligned.
 pub(crate) const HEADER_BYTES: u64 = 4096;
 
@@ -48,6 +51,10 @@ impl Header {
             VERSION => {}
             other => return Err(Damage::Version(other)),
         }
+        // No log gets there, and what is counted from it must not overflow.
+        if u64_at(page, 40) > FIRST_MAX {
+            return Err(Damage::Header);
+        }
         Ok(Self {
             id: u64_at(page, 16),
             salt: u64_at(page, 24),
@@ -76,6 +83,18 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_position_that_no_log_reaches_is_damage() {
+        let page = |first| {
+            let header = Header { id: 7, salt: 1, epoch: 2, first, created: WallMs(4), capacity: 5 };
+            let mut page = Vec::new();
+            header.encode(&mut page);
+            page
+        };
+        assert!(Header::decode(&page(FIRST_MAX)).is_ok());
+        assert_eq!(Header::decode(&page(FIRST_MAX + 1)), Err(Damage::Header));
+    }
 
     #[test]
     fn every_flipped_byte_of_the_used_part_is_noticed() {

@@ -96,11 +96,11 @@ pub const VERSION: u32 = 1;
 pub const FRAME_BYTES_LIMIT: u32 = (1 << 30) - 1;
 
 /// Parses the bytes of one segment's body, as recovery does, for fuzzing: the payloads of the valid frames up
-/// to the first invalid place, and the offset of that place.
+/// to the first invalid place, and the offset of that place. `first` is bounded as a header bounds it.
 #[cfg(any(fuzzing, test, feature = "sim"))]
 pub fn parse_all(bytes: &[u8], salt: u64, epoch: u64, first: u64) -> (Vec<Vec<u8>>, u64) {
     let mut seeds = Seeds::new(salt, epoch);
-    let (mut at, mut seq, mut out) = (0_usize, first, Vec::new());
+    let (mut at, mut seq, mut out) = (0_usize, first.min(header::FIRST_MAX), Vec::new());
     loop {
         match parse(&bytes[at..], at as u64, seq, &seeds) {
             Item::Frame { payload, total } => {
