@@ -37,6 +37,7 @@ pub(crate) struct Shelf {
     runtime: Runtime,
     broker: Broker<RealDisk>,
     stock: Stock,
+    clock: Arc<TscClock>,
     rounds: u64,
 }
 
@@ -76,9 +77,14 @@ impl Shelf {
         broker
             .create_topic(TOPIC, TopicOptions::partitions(stock.partitions))
             .map_err(BenchError::of("log"))?;
-        let shelf = Self { runtime, broker, stock, rounds: 0 };
+        let shelf = Self { runtime, broker, stock, clock: Arc::new(TscClock::new()), rounds: 0 };
         shelf.runtime.block_on(shelf.send_all())?;
         Ok(shelf)
+    }
+
+    /// The clock by which its deliveries have their deadlines.
+    pub(crate) fn clock(&self) -> Arc<TscClock> {
+        Arc::clone(&self.clock)
     }
 
     async fn send_all(&self) -> Result<(), BenchError> {
@@ -115,7 +121,7 @@ impl Shelf {
             concurrency: ConcurrencyOptions { limit: reading.limit, ..ConcurrencyOptions::default() },
             ..GuardOptions::default()
         };
-        let clock = Arc::new(TscClock::new());
+        let clock = self.clock();
         let guard = Guard::new(options, clock.clone(), 1).map_err(BenchError::of("guard"))?;
         let source =
             self.broker.source(&group, &[TOPIC], SourceOptions::default()).map_err(BenchError::of("log"))?;

@@ -5,7 +5,7 @@ use super::{BODY_BYTES, IN_FLIGHT};
 use crate::compare::{BenchError, Contender, Effort};
 use crate::consumer::shelf::{Done, Reading, Shelf, Stock};
 use seawall_consumer::Ordering;
-use seawall_core::{Delivery, Handler, Outcome, SystemClock};
+use seawall_core::{Delivery, Handler, Outcome};
 use seawall_sidecar::push::{Push, PushOptions, Target, Trust};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +23,18 @@ pub(super) fn push(
     let options =
         PushOptions { timeout: Duration::from_secs(10), max_connections: IN_FLIGHT as usize, token: None };
     let reading = Reading { ordering: Ordering::Key, limit: IN_FLIGHT };
+    // A deadline is told by the clock of the consumer, and means nothing by another one: clocks count from their start.
+    let push = Push::new(target, options, shelf.clock()).map_err(BenchError::of("push"))?;
+    let push = Arc::new(push);
     Ok(Contender::new("log, consumer and push", env!("CARGO_PKG_VERSION"), move || {
         let _ = &echo;
-        // One for each round: with connections kept over rounds most rounds of one run were ten times slower, and
-        // why is not known yet.
-        let push = Push::new(target.clone(), options.clone(), Arc::new(SystemClock::new()))
-            .map_err(BenchError::of("push"))?;
+        let push = Arc::clone(&push);
         shelf.read(reading, |done| Pushes { push, done })
     }))
 }
 
 struct Pushes {
-    push: Push,
+    push: Arc<Push>,
     done: Arc<Done>,
 }
 
