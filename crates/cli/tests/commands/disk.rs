@@ -8,12 +8,12 @@ use std::time::Duration;
 
 const BOUND: Duration = Duration::from_mins(1);
 
-/// A file system in memory, of its own size.
-struct Tmpfs(PathBuf);
+/// A file system, unmounted at the end.
+struct Mounted(PathBuf);
 
-impl Tmpfs {
-    /// Mounts one at `dir`, or says why the test cannot run.
-    fn mount(test: &str, dir: &Path, size: &str) -> Option<Self> {
+impl Mounted {
+    /// Mounts one in memory at `dir`, or says why the test cannot run.
+    fn memory(test: &str, dir: &Path, size: &str) -> Option<Self> {
         let options = format!("size={size},mode=0700");
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir).output();
         match done {
@@ -37,7 +37,7 @@ impl Tmpfs {
     }
 }
 
-impl Drop for Tmpfs {
+impl Drop for Mounted {
     fn drop(&mut self) {
         // Lazily, so that a failing test leaves no mount behind either.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
@@ -47,7 +47,7 @@ impl Drop for Tmpfs {
 #[test]
 fn a_read_only_directory_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(disk) = Tmpfs::mount("a_read_only_directory_is_told", dir.path(), "16m") else { return };
+    let Some(disk) = Mounted::memory("a_read_only_directory_is_told", dir.path(), "16m") else { return };
     let (used, fresh) = (dir.path().join("used"), dir.path().join("fresh"));
     seawall(&["produce", "orders", "--data", text(&used), "--create", "1"], "x\n").ok();
     disk.remount("ro");
@@ -59,11 +59,48 @@ fn a_read_only_directory_is_told() {
     seawall(&["wal", "verify", text(&used)], "").ok();
 }
 
+/// Test 7 of the fault list. ext4 makes itself read-only where it finds an error, whatever is open for writing.
+#[test]
+fn a_file_system_that_turns_read_only_takes_the_readiness_and_nothing_is_acknowledged() {
+    const TEST: &str = "a_file_system_that_turns_read_only_takes_the_readiness_and_nothing_is_acknowledged";
+    let dir = tempfile::tempdir().unwrap();
+    let (image, place) = (dir.path().join("image"), dir.path().join("place"));
+    std::fs::create_dir(&place).unwrap();
+    std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let done = Command::new(program).args(arguments).output();
+        done.is_ok_and(|output| output.status.success())
+    };
+    if !run("mkfs.ext4", &["-q", text(&image)])
+        || !run("mount", &["-o", "loop,errors=remount-ro", text(&image), text(&place)])
+    {
+        return println!("SKIP {TEST}: unsupported: no ext4 on a loop device here");
+    }
+    let _mounted = Mounted(place.clone());
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    let line = mounts.lines().find(|line| line.contains(text(&place))).unwrap();
+    let device = line.split(' ').next().unwrap().trim_start_matches("/dev/");
+    let trigger = PathBuf::from(format!("/sys/fs/ext4/{device}/trigger_fs_error"));
+    let server = up(&place.join("data"), "0");
+    assert_eq!(post(&server, "before", b"{}").status, 201);
+    house::idle(&server);
+    std::fs::write(&trigger, "1").unwrap();
+    for key in 0..20 {
+        let answer = post(&server, &format!("key-{key}"), b"{}");
+        assert_eq!(answer.status, 503, "{}", answer.text());
+    }
+    wait_for("the readiness", BOUND, || {
+        let ready = http::get(server.admin, "/readyz");
+        (ready.status == 503 && ready.text().contains("Read-only")).then_some(())
+    });
+    server.kill();
+}
+
 #[test]
 fn a_full_disk_refuses_keeps_what_it_took_and_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let test = "a_full_disk_refuses_keeps_what_it_took_and_goes_on_when_there_is_room";
-    let Some(disk) = Tmpfs::mount(test, dir.path(), "16m") else { return };
+    let Some(disk) = Mounted::memory(test, dir.path(), "16m") else { return };
     let data = dir.path().join("data");
     let server = up(&data, "0");
     let order = format!("{{\"filling\":\"{}\"}}", "x".repeat(200_000));
