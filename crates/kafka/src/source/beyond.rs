@@ -57,11 +57,7 @@ impl Rereader {
     }
 
     /// The bytes that a pointer of `tp` points to; `None` where they are not there.
-    pub(crate) fn position(
-        &mut self,
-        pointer: &Pointer,
-        tp: &TopicPartition,
-    ) -> Result<Option<Bytes>, KafkaError> {
+    fn position(&mut self, pointer: &Pointer, tp: &TopicPartition) -> Result<Option<Bytes>, KafkaError> {
         let place = TopicPartition::new(pointer.topic.as_str(), pointer.partition as u32);
         let from = pointer.offset as u64;
         let until = self.clock.now().plus(self.timeout);
