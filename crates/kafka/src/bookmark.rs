@@ -2,7 +2,7 @@
 
 use crate::admin::{Quiet, group_client};
 use crate::connection::Connection;
-use crate::error::KafkaError;
+use crate::error::{KafkaError, heed};
 use crate::position::overflow::{OVERFLOW_TOPIC, Overflow};
 use crate::source::{Rereader, commit_positions};
 use rdkafka::Offset as ClientOffset;
@@ -53,6 +53,7 @@ impl Bookmark {
             list.add_partition(&tp.topic, tp.partition as i32);
         }
         let doing = format!("reading the positions of group {}", self.group);
+        heed(&self.client)?;
         let committed = self
             .client
             .committed_offsets(list, self.timeout)
@@ -85,6 +86,7 @@ impl Bookmark {
             position: position.clone(),
         };
         let commits: Vec<Commit> = positions.iter().map(commit).collect();
+        heed(&self.client)?;
         commit_positions(&self.client, &self.group, &mut self.overflow, &commits)
     }
 }

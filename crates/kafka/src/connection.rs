@@ -1,6 +1,7 @@
 //! How a cluster is reached: bootstrap addresses, client settings, secrets.
 
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Trouble};
+use crate::token::{TOKEN_URL, TOKEN_URL_WANT, TokenFile};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError as ClientError;
 use secrecy::{ExposeSecret, SecretString};
@@ -9,8 +10,13 @@ use std::fmt;
 
 /// Whether this build has OpenSSL.
 const TLS: bool = cfg!(any(feature = "tls", feature = "tls-vendored"));
-/// GSSAPI needs a library of Cyrus, and OAUTHBEARER a source of tokens; neither is there.
-const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+/// GSSAPI needs a library of Cyrus, which is not there.
+const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTHBEARER];
+const OAUTHBEARER: &str = "OAUTHBEARER";
+/// Ways to a token that are not there, and the value that asks for each: the first needs a client with HTTP, the
+/// second is never told when its token ends.
+const NO_TOKEN_WAYS: &[(&str, &str)] =
+    &[("sasl.oauthbearer.method", "oidc"), ("enable.sasl.oauthbearer.unsecure.jwt", "true")];
 
 /// A cluster and how to speak to it. `Debug` shows no secret.
 #[derive(Clone, Default)]
@@ -38,6 +44,7 @@ impl Connection {
             return Err(KafkaError::setting("bootstrap", "", "at least one `host:port`"));
         }
         self.check_security()?;
+        self.token_file()?;
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap.join(","));
         for (name, value) in &self.properties {
@@ -52,6 +59,7 @@ impl Connection {
         for (name, value) in owned {
             config.set(*name, *value);
         }
+        config.remove(TOKEN_URL);
         Ok(config)
     }
 }
@@ -74,6 +82,32 @@ impl Connection {
         plain.chain(secret).find(|(name, _)| names.contains(name))
     }
 
+    /// Where its clients find their token; `None` where they log in by other means.
+    fn token_file(&self) -> Result<Option<TokenFile>, KafkaError> {
+        let mechanism = self.setting(&["sasl.mechanism", "sasl.mechanisms"]);
+        if !mechanism.is_some_and(|(_, value)| value.eq_ignore_ascii_case(OAUTHBEARER)) {
+            return Ok(None);
+        }
+        for (name, asked) in NO_TOKEN_WAYS {
+            if self.setting(&[name]).is_some_and(|(_, value)| value.eq_ignore_ascii_case(asked)) {
+                let want = format!("left out, and `{TOKEN_URL}` {TOKEN_URL_WANT}");
+                return Err(KafkaError::setting(name, asked, &want));
+            }
+        }
+        let url = self.setting(&[TOKEN_URL]).map_or("", |(_, value)| value);
+        TokenFile::at(url).map(Some)
+    }
+
+    /// What a client writes its trouble down in, and takes its token from.
+    pub(crate) fn trouble(&self) -> Result<Trouble, KafkaError> {
+        Ok(Trouble::with_token(self.token_file()?))
+    }
+
+    /// Whether its clients log in with a token.
+    pub(crate) fn has_token(&self) -> bool {
+        matches!(self.token_file(), Ok(Some(_)))
+    }
+
     /// Refuses what this build cannot do, by name: the client would only say that it was built otherwise.
     fn check_security(&self) -> Result<(), KafkaError> {
         let protocol = self.setting(&["security.protocol"]);
@@ -93,7 +127,7 @@ impl Connection {
         }
         let needs_tls = |(_, value): &(&str, &str)| {
             let value = value.to_ascii_lowercase();
-            value.ends_with("ssl") || value.starts_with("scram")
+            value.ends_with("ssl") || value.starts_with("scram") || value.eq_ignore_ascii_case(OAUTHBEARER)
         };
         match protocol.filter(needs_tls).or_else(|| mechanism.filter(needs_tls)) {
             Some((name, value)) if !TLS => {
@@ -162,11 +196,14 @@ pub fn is_secret(name: &str) -> bool {
         || matches!(name, "ssl.key.pem" | "ssl_key" | "sasl.oauthbearer.config" | "sasl.jaas.config")
 }
 
-/// Whether librdkafka, as it was built, takes `value` for the setting `name`. No broker is asked.
+/// Whether librdkafka, as it was built, or Seawall in its place takes `value` for the setting `name`. No broker is asked.
 ///
 /// # Errors
 /// What librdkafka says.
 pub fn check_setting(name: &str, value: &str) -> Result<(), KafkaError> {
+    if name == TOKEN_URL {
+        return TokenFile::at(value).map(drop);
+    }
     let made = ClientConfig::new().set(name, value).create_native_config();
     made.map(drop).map_err(|source| Connection::default().unusable("reading its settings", source))
 }

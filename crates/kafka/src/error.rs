@@ -3,11 +3,12 @@
 mod code;
 mod trouble;
 
+use crate::token::TokenError;
 use rdkafka::error::RDKafkaErrorCode;
 use seawall_core::{Class, Classify, Generation, RecordError, TopicPartition};
 
 pub use code::{Meaning, is_fenced, meaning};
-pub(crate) use trouble::{Trouble, Troubled, explained};
+pub(crate) use trouble::{Trouble, Troubled, explained, heed};
 
 /// Why Kafka refuses or fails: what was tried, what the broker or the client said, and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -84,6 +85,18 @@ pub enum KafkaError {
     Rebalancing {
         /// The group.
         group: String,
+    },
+    /// The cluster's token is not to be had, now.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A change of the cluster that was asked for in the name of a token.
+    #[error(
+        "{doing}: the Kafka client can read and write with a token (OAUTHBEARER), but change no topics; do it by \
+         other means, or with another SASL mechanism"
+    )]
+    ChangeWithToken {
+        /// What was asked for.
+        doing: String,
     },
     /// A record over its bounds.
     #[error(transparent)]
@@ -170,13 +183,17 @@ impl Classify for KafkaError {
             Self::Setting { .. }
             | Self::WithoutTls { .. }
             | Self::Client { .. }
+            | Self::ChangeWithToken { .. }
             | Self::Record(_)
             | Self::NotHeld { .. } => Class::Permanent,
             Self::Refused { code, .. } => meaning(*code).class,
             // Closing is an end that was asked for: whoever still had a record sends it again elsewhere.
-            Self::Unanswered { .. } | Self::Rebalancing { .. } | Self::Thread { .. } | Self::Closed => {
-                Class::Transient
-            }
+            // And a token's file is written by another program, which may be late.
+            Self::Unanswered { .. }
+            | Self::Rebalancing { .. }
+            | Self::Token(_)
+            | Self::Thread { .. }
+            | Self::Closed => Class::Transient,
         }
     }
 }

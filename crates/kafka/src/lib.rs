@@ -12,6 +12,7 @@ pub mod position;
 pub mod reader;
 pub mod sink;
 pub mod source;
+pub mod token;
 
 pub use admin::Admin;
 pub use bookmark::Bookmark;

@@ -14,9 +14,9 @@ pub(crate) use offsets::{committed, group_client};
 pub use topics::{NewTopic, Partition, Topic};
 
 use crate::connection::Connection;
-use crate::error::{KafkaError, Trouble, Troubled, explained};
+use crate::error::{KafkaError, Trouble, Troubled, explained, heed};
 use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::util::Timeout;
@@ -25,15 +25,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Global errors are about single brokers; each call tells what it met itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Quiet {
     trouble: Trouble,
 }
 
+impl Quiet {
+    pub(crate) fn new(trouble: Trouble) -> Self {
+        Self { trouble }
+    }
+}
+
 impl ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "a Kafka client that only asks reports");
         self.trouble.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.trouble.token()
     }
 }
 
@@ -69,9 +81,20 @@ impl Admin {
     /// [`KafkaError::Setting`] and [`KafkaError::Client`] name what is wrong with the settings.
     pub fn open(connection: &Connection, wait: Duration) -> Result<Self, KafkaError> {
         let made = |source| connection.unusable("making an admin client", source);
-        let client = connection.client_config(&[])?.create_with_context(Quiet::default()).map_err(made)?;
+        let client = connection
+            .client_config(&[])?
+            .create_with_context(Quiet::new(connection.trouble()?))
+            .map_err(made)?;
         let asking = Asking::open(connection, wait)?;
         Ok(Self { connection: connection.clone(), client: Arc::new(client), asking: Arc::new(asking) })
+    }
+
+    /// The client that makes changes hears no events, so that nobody can give it a token.
+    fn may_change(&self, doing: &str) -> Result<(), KafkaError> {
+        if self.connection.has_token() {
+            return Err(KafkaError::ChangeWithToken { doing: doing.to_owned() });
+        }
+        Ok(())
     }
 
     fn options(&self) -> AdminOptions {
@@ -85,7 +108,7 @@ impl Admin {
         let failed = move |asking: &Asking| {
             // The answer does not matter: its failure brings the reason.
             let wait = asking.wait.min(REASON_WAIT);
-            let _ = asking.consumer.fetch_metadata(None, wait);
+            let _ = asking.client()?.fetch_metadata(None, wait);
             Err::<(), _>(explained(&asking.consumer, doing, source))
         };
         self.blocking(failed).await.err().unwrap_or(KafkaError::Closed)
@@ -108,6 +131,12 @@ impl Asking {
         Ok(Self { consumer, wait })
     }
 
+    /// The client, ready for a call.
+    fn client(&self) -> Result<&BaseConsumer<Quiet>, KafkaError> {
+        heed(&self.consumer)?;
+        Ok(&self.consumer)
+    }
+
     /// The error of a question.
     fn failed(&self, doing: impl Into<String>, source: ClientError) -> KafkaError {
         explained(&self.consumer, doing, source)
@@ -127,7 +156,7 @@ pub(crate) fn consumer(
     ];
     owned.extend_from_slice(more);
     let made = |source| connection.unusable("making a client that asks", source);
-    connection.client_config(&owned)?.create_with_context(Quiet::default()).map_err(made)
+    connection.client_config(&owned)?.create_with_context(Quiet::new(connection.trouble()?)).map_err(made)
 }
 
 impl fmt::Debug for Admin {

@@ -1,7 +1,7 @@
 //! Offsets of many partitions at once: where logs begin and end, and where groups stand.
 
 use super::{Admin, Asking, Quiet, consumer};
-use crate::error::{KafkaError, explained};
+use crate::error::{KafkaError, explained, heed};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
@@ -79,6 +79,7 @@ impl Admin {
     /// [`KafkaError::Refused`].
     pub async fn delete_records(&self, before: &[(TopicPartition, Offset)]) -> Result<(), KafkaError> {
         let doing = || "deleting records".to_owned();
+        self.may_change(&doing())?;
         let mut list = TopicPartitionList::with_capacity(before.len());
         for (at, offset) in before {
             add(&mut list, at, ClientOffset::Offset((*offset).try_into().unwrap_or(i64::MAX)))?;
@@ -117,7 +118,7 @@ impl Asking {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let said = self.consumer.offsets_for_times(list(partitions, edge)?, self.wait);
+        let said = self.client()?.offsets_for_times(list(partitions, edge)?, self.wait);
         let refused =
             |source| self.failed(format!("the {edge:?} of {} partitions", partitions.len()), source);
         Ok(known(&said.map_err(refused)?))
@@ -142,6 +143,7 @@ pub(crate) fn committed(
     if partitions.is_empty() {
         return Ok(Committed::new());
     }
+    heed(client)?;
     let said = client.committed_offsets(list(partitions, ClientOffset::Invalid)?, wait);
     let refused = |source| explained(client, format!("the committed offsets of group {group}"), source);
     Ok(known(&said.map_err(refused)?))

@@ -86,6 +86,7 @@ impl Admin {
     /// number that Kafka cannot hold.
     pub async fn create_topic(&self, new: &NewTopic) -> Result<(), KafkaError> {
         let doing = format!("creating topic {}", new.name);
+        self.may_change(&doing)?;
         let replication = match new.replication {
             None => -1,
             Some(copies) => i32::from(copies),
@@ -126,6 +127,7 @@ impl Admin {
     /// [`KafkaError::Refused`], with the code `InvalidPartitions` where it has as many or more.
     pub async fn add_partitions(&self, topic: &str, total: u32) -> Result<(), KafkaError> {
         let doing = format!("raising topic {topic} to {total} partitions");
+        self.may_change(&doing)?;
         let total = usize::try_from(number("partitions", total as usize)?).unwrap_or_default();
         let wanted = NewPartitions::new(topic, total);
         let made = self.client.create_partitions([&wanted], &self.options()).await;
@@ -137,8 +139,10 @@ impl Admin {
     /// # Errors
     /// [`KafkaError::Refused`].
     pub async fn delete_topic(&self, topic: &str) -> Result<(), KafkaError> {
+        let doing = format!("deleting topic {topic}");
+        self.may_change(&doing)?;
         let gone = self.client.delete_topics(&[topic], &self.options()).await;
-        self.outcome(format!("deleting topic {topic}"), gone).await
+        self.outcome(doing, gone).await
     }
 }
 
@@ -161,7 +165,7 @@ impl Admin {
 
 impl Asking {
     pub(crate) fn topics(&self) -> Result<Vec<Topic>, KafkaError> {
-        let said = self.consumer.fetch_metadata(None, self.wait);
+        let said = self.client()?.fetch_metadata(None, self.wait);
         let said = said.map_err(|source| self.failed("listing topics", source))?;
         // One that is being deleted is listed with an error, and without partitions.
         let mut topics: Vec<_> =
@@ -172,7 +176,7 @@ impl Asking {
 
     pub(crate) fn topic(&self, name: &str) -> Result<Option<Topic>, KafkaError> {
         let refused = |source| self.failed(format!("looking for topic {name}"), source);
-        let said = self.consumer.fetch_metadata(Some(name), self.wait).map_err(refused)?;
+        let said = self.client()?.fetch_metadata(Some(name), self.wait).map_err(refused)?;
         let Some(found) = said.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(Some(topic(found))),

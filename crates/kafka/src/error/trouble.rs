@@ -4,9 +4,12 @@
 //! only runs out of time. The reason comes by another way, as an event, and is kept here until an attempt fails.
 
 use super::{KafkaError, meaning};
+use crate::token::{TokenError, TokenFile};
+use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use seawall_core::Class;
+use seawall_core::{Class, Clock, SystemClock};
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,14 +17,36 @@ use std::time::Duration;
 /// Events that may lie before the one that matters: a line of the client's log is one, too.
 const EVENTS_MAX: usize = 64;
 
-/// The last trouble that cannot pass by itself.
+/// The last trouble that cannot pass by itself, and the client's token, whose absence is one that may.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     any: AtomicBool,
     last: Mutex<Option<(Code, String)>>,
+    token: Option<TokenFile>,
+    no_token: Mutex<Option<TokenError>>,
 }
 
 impl Trouble {
+    pub(crate) fn with_token(token: Option<TokenFile>) -> Self {
+        Self { token, ..Self::default() }
+    }
+
+    /// Why there was no token when the client asked for one.
+    fn no_token(&self) -> Option<TokenError> {
+        self.no_token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The token that the client asks for now. A refusal of the one before is over with it.
+    pub(crate) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
+        let file = self.token.as_ref().ok_or(KafkaError::Closed)?;
+        let read = file.read(SystemClock::new().wall());
+        *self.no_token.lock().unwrap_or_else(PoisonError::into_inner) = read.as_ref().err().cloned();
+        if read.is_ok() {
+            self.over();
+        }
+        Ok(read?)
+    }
+
     /// Takes what an event says. Brokers that cannot be reached are nothing to be kept: they come back.
     pub(crate) fn note(&self, error: &ClientError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
@@ -41,6 +66,11 @@ impl Trouble {
     /// The error of an attempt; where that only found no broker or ran out of time, with what a broker said.
     pub(crate) fn explain(&self, doing: impl Into<String>, source: ClientError) -> KafkaError {
         let code = source.rdkafka_error_code().unwrap_or(Code::Unknown);
+        if (vague(code) || code == Code::Authentication)
+            && let Some(error) = self.no_token()
+        {
+            return error.into();
+        }
         match self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Some((noted, said)) if vague(code) || *noted == code => {
                 KafkaError::told(doing, ClientError::Global(*noted), said)
@@ -71,6 +101,14 @@ pub(crate) trait Troubled: ConsumerContext {
     fn trouble(&self) -> &Trouble;
 }
 
+/// Lets `client`, which nobody polls, hear what has come in since its last call: above all that it needs a token, which
+/// comes before all else. Before each call; one without a token would only wait until its time is over.
+pub(crate) fn heed<C: Troubled>(client: &BaseConsumer<C>) -> Result<(), KafkaError> {
+    // Errors go to the context as well.
+    let _ = client.poll(Duration::ZERO);
+    client.context().trouble().no_token().map_or(Ok(()), |error| Err(error.into()))
+}
+
 /// The error of an attempt of `client`, which nobody polls: the events that lie there are read first.
 pub(crate) fn explained<C: Troubled>(
     client: &BaseConsumer<C>,
@@ -92,6 +130,24 @@ mod tests {
 
     fn class(error: &KafkaError) -> Class {
         seawall_core::Classify::class(error)
+    }
+
+    #[test]
+    fn a_token_that_is_missing_passes_by_itself_and_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let url = format!("file://{}", file.display());
+        let trouble = Trouble::with_token(Some(TokenFile::at(&url).unwrap()));
+        assert!(trouble.token().is_err());
+        // What the client makes of it.
+        trouble.note(&ClientError::Global(Code::Authentication), "Failed to acquire a token");
+        let error = trouble.explain("x", ClientError::Global(Code::OperationTimedOut));
+        assert!(matches!(error, KafkaError::Token(TokenError::Read { .. })), "{error}");
+        assert_eq!(class(&error), Class::Transient);
+        std::fs::write(&file, "opaque-0123456789").unwrap();
+        assert_eq!(trouble.token().unwrap().token, "opaque-0123456789");
+        let error = trouble.explain("x", ClientError::Global(Code::OperationTimedOut));
+        assert!(matches!(error, KafkaError::Refused { code: Code::OperationTimedOut, .. }), "{error}");
     }
 
     #[test]

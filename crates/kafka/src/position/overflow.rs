@@ -6,16 +6,17 @@
 //! for the commit that points to it to be superseded.
 
 use super::Pointer;
+use crate::admin::Asking;
 use crate::connection::Connection;
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Trouble};
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{DefaultClientContext, OAuthToken};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use seawall_core::{Commit, Offset};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The topic that overflowing positions are written to.
@@ -34,10 +35,18 @@ pub(crate) struct Overflow {
 type Report = (usize, Result<(i32, i64), ClientError>);
 
 /// Collects what became of the records of one round.
-#[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<Report>>>);
+struct Reports {
+    told: Mutex<Vec<Report>>,
+    trouble: Trouble,
+}
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.trouble.token()
+    }
+}
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Box<usize>;
@@ -47,7 +56,7 @@ impl ProducerContext for Reports {
             Ok(message) => Ok((message.partition(), message.offset())),
             Err((error, _)) => Err(error.clone()),
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((*nth, report));
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push((*nth, report));
     }
 }
 
@@ -85,13 +94,13 @@ impl Overflow {
                 ("message.timeout.ms", &self.timeout.as_millis().to_string()),
             ])?;
             let producer = config
-                .create_with_context(Reports::default())
+                .create_with_context(Reports { told: Mutex::default(), trouble: self.connection.trouble()? })
                 .map_err(|source| self.connection.unusable("writing positions that overflow", source))?;
             self.producer = Some(producer);
         }
         let Some(producer) = &self.producer else { return Err(KafkaError::Closed) };
         let refused = |source| KafkaError::refused(format!("writing a position to {}", self.topic), source);
-        let reports = &producer.context().0;
+        let reports = &producer.context().told;
         reports.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for (nth, commit) in commits.iter().enumerate() {
             let key = key(group, &commit.partition.topic, commit.partition.partition);
@@ -116,16 +125,18 @@ impl Overflow {
 
     fn create_topic(&self) -> Result<(), KafkaError> {
         let doing = "creating the topic of overflowing positions";
+        if Asking::open(&self.connection, self.timeout)?.topic(&self.topic)?.is_some() {
+            return Ok(());
+        }
+        if self.connection.has_token() {
+            return Err(KafkaError::ChangeWithToken { doing: format!("{doing} {}", self.topic) });
+        }
         let admin: AdminClient<DefaultClientContext> = self
             .connection
             .client_config(&[])?
             .create()
             .map_err(|source| self.connection.unusable(doing, source))?;
         let refused = |source| KafkaError::refused(format!("{doing} {}", self.topic), source);
-        let known = admin.inner().fetch_metadata(Some(&self.topic), self.timeout).map_err(refused)?;
-        if known.topics().first().is_some_and(|topic| !topic.partitions().is_empty()) {
-            return Ok(());
-        }
         let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1))
             .set("cleanup.policy", "compact")
             .set("min.compaction.lag.ms", KEEP);

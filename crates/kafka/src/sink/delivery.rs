@@ -4,27 +4,38 @@ use super::call::Ticket;
 use super::error::undelivered;
 use crate::error::Trouble;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
 /// Hands each report to the call that waits for it. Runs on the producer's thread, and never waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Deliveries {
     trouble: Trouble,
 }
 
 impl Deliveries {
+    pub(super) fn new(trouble: Trouble) -> Self {
+        Self { trouble }
+    }
+
     pub(super) fn trouble(&self) -> &Trouble {
         &self.trouble
     }
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     // Each record tells its own failure; these are about brokers that cannot be reached, and recover.
     fn error(&self, error: ClientError, reason: &str) {
         tracing::warn!(%error, reason, "the Kafka producer reports");
         self.trouble.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.trouble.token()
     }
 }
 

@@ -60,7 +60,7 @@ impl KafkaSink {
     ) -> Result<Self, KafkaError> {
         let producer = options
             .config(connection, more)?
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries::new(connection.trouble()?))
             .map_err(|source| connection.unusable("making a producer", source))?;
         Ok(Self {
             producer,

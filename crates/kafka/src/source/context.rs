@@ -6,6 +6,7 @@
 use crate::error::{Trouble, Troubled};
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
@@ -44,6 +45,10 @@ pub(super) fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
 }
 
 impl GroupContext {
+    pub(super) fn new(trouble: Trouble) -> Self {
+        Self { trouble, ..Self::default() }
+    }
+
     pub(super) fn take_change(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
     }
@@ -60,6 +65,8 @@ impl GroupContext {
 }
 
 impl ClientContext for GroupContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Emerg
@@ -90,6 +97,10 @@ impl ClientContext for GroupContext {
     fn error(&self, error: ClientError, reason: &str) {
         tracing::warn!(%error, "{reason}");
         self.trouble.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.trouble.token()
     }
 }
 

@@ -42,7 +42,7 @@ pub use options::{SourceOptions, StartAt};
 pub(crate) use reread::Rereader;
 
 use crate::connection::Connection;
-use crate::error::{KafkaError, Troubled, explained, meaning};
+use crate::error::{KafkaError, Troubled, explained, heed, meaning};
 use assignment::Assigned;
 use bell::Bell;
 use commit::Committer;
@@ -153,7 +153,7 @@ impl KafkaSource {
             }
         }
         let mut consumer: GroupConsumer = config
-            .create_with_context(GroupContext::default())
+            .create_with_context(GroupContext::new(connection.trouble()?))
             .map_err(|source| connection.unusable("joining a consumer group", source))?;
         let bell = Arc::new(Bell::default());
         let ring = Arc::clone(&bell);
@@ -255,6 +255,7 @@ fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPa
 
 /// Refuses topics that do not exist: a subscription would wait for them in silence.
 fn known(consumer: &GroupConsumer, topics: &[&str], timeout: Duration) -> Result<(), KafkaError> {
+    heed(consumer)?;
     for topic in topics {
         let doing = || format!("looking for topic {topic}");
         let metadata = consumer

@@ -26,11 +26,12 @@
 
 use super::convert::Copier;
 use super::list;
+use crate::admin::Quiet;
 use crate::connection::Connection;
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Troubled};
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -60,7 +61,7 @@ const ALIAS: &str = "max.partition.fetch.bytes";
 /// A partition that is read.
 struct Place {
     tp: TopicPartition,
-    queue: PartitionQueue<DefaultConsumerContext>,
+    queue: PartitionQueue<Quiet>,
     /// Where its queue goes on; `None` where nothing more would be told of what lies there.
     next: Option<Offset>,
     /// The end of a log that the queue tells is one that was found when everything below this was there.
@@ -76,7 +77,7 @@ pub(crate) struct Rereader {
     pub(super) timeout: Duration,
     /// Before the client, which closes once no queue is held.
     places: Vec<Place>,
-    pub(super) consumer: Option<Arc<BaseConsumer>>,
+    pub(super) consumer: Option<Arc<BaseConsumer<Quiet>>>,
     copier: Copier,
     pub(super) clock: SystemClock,
 }
@@ -195,7 +196,10 @@ impl Rereader {
             trouble = said.err().or(trouble);
         }
         match trouble {
-            Some(source) => Err(KafkaError::refused(format!("reading {tp} from {from} again"), source)),
+            Some(source) => {
+                let doing = format!("reading {tp} from {from} again");
+                Err(consumer.context().trouble().explain(doing, source))
+            }
             None => Ok(()),
         }
     }
@@ -219,7 +223,7 @@ impl Rereader {
         }
     }
 
-    pub(super) fn open(&mut self) -> Result<Arc<BaseConsumer>, KafkaError> {
+    pub(super) fn open(&mut self) -> Result<Arc<BaseConsumer<Quiet>>, KafkaError> {
         if let Some(consumer) = &self.consumer {
             return Ok(Arc::clone(consumer));
         }
@@ -235,8 +239,8 @@ impl Rereader {
         for (name, value) in SETTINGS {
             config.set(*name, *value);
         }
-        let consumer: BaseConsumer = config
-            .create()
+        let consumer: BaseConsumer<Quiet> = config
+            .create_with_context(Quiet::new(self.connection.trouble()?))
             .map_err(|source| self.connection.unusable("reading parked records again", source))?;
         Ok(Arc::clone(self.consumer.insert(Arc::new(consumer))))
     }

@@ -181,12 +181,21 @@ fn settings_that_this_build_cannot_do_are_refused_by_name_and_secrets_stay_hidde
             says(&error, Class::Permanent, &["--features tls", "which needs TLS"]);
         }
     }
-    for settings in [
-        &[("security.protocol", "sasl_plaintext")][..],
-        &[("sasl.mechanism", "GSSAPI")],
-        &[("sasl.mechanism", "OAUTHBEARER")],
+    for settings in [&[("security.protocol", "sasl_plaintext")][..], &[("sasl.mechanism", "GSSAPI")]] {
+        says(&with(settings).unwrap(), Class::Permanent, &["PLAIN, SCRAM-SHA-256", "OAUTHBEARER"]);
+    }
+    let url = "sasl.oauthbearer.token.endpoint.url";
+    for more in [
+        None,
+        Some((url, "https://idp/token")),
+        Some((url, "/token")),
+        Some(("sasl.oauthbearer.method", "oidc")),
+        Some(("enable.sasl.oauthbearer.unsecure.jwt", "true")),
     ] {
-        says(&with(settings).unwrap(), Class::Permanent, &["PLAIN, SCRAM-SHA-256"]);
+        let bearer = [("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "OAUTHBEARER")];
+        let settings: Vec<_> = bearer.into_iter().chain(more).collect();
+        let words = if tls { ["file:///var/run", url] } else { ["--features tls", "OAUTHBEARER"] };
+        says(&with(&settings).unwrap(), Class::Permanent, &words);
     }
     // A line out of a Java client's file: its value holds a password, and the client does not know its name.
     let jaas = [("sasl.jaas.config", "PlainLoginModule required password=\"never-to-be-seen\";")];

@@ -22,7 +22,9 @@ pub struct Cluster {
     /// Some of its brokers as `"host:port"`; the others are learnt from them.
     pub bootstrap: Vec<String>,
     /// Settings of the client (librdkafka), each name in quotes: `"security.protocol" = "SASL_SSL"`. Those that
-    /// Seawall sets itself are refused, secrets belong into `secrets`.
+    /// Seawall sets itself are refused, secrets belong into `secrets`. With `"sasl.mechanism" = "OAUTHBEARER"`,
+    /// `"sasl.oauthbearer.token.endpoint.url" = "file:///…"` names the file that another program keeps the token in; it
+    /// is read again before the token ends.
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,
     /// Settings of the client whose values must show nowhere, each with the place of its value:

@@ -74,6 +74,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[cluster.properties]\nacks = 1\n\"no.such.setting\" = \"x\"\n\"socket.keepalive.enable\" = \"maybe\"\n\"sasl.password\" = \"canary\"\n\"fetch.wait.max.ms\" = 100",
     ),
     (
+        "a token that lies nowhere",
+        "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[cluster.properties]\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n[[cluster]]\nname = \"b\"\nbootstrap = [\"b:1\"]\n[cluster.properties]\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp/token\"",
+    ),
+    (
         "client settings without quotes",
         "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[cluster.properties]\nsecurity.protocol = \"ssl\"",
     ),

@@ -7,6 +7,7 @@ use super::super::units::Period;
 use super::Complaints;
 use seawall_core::Fault;
 use seawall_kafka::connection::{check_setting, is_secret, owned};
+use seawall_kafka::token::{TOKEN_URL, TOKEN_URL_WANT};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -102,6 +103,18 @@ fn cluster(path: &str, cluster: &Cluster, out: &mut Complaints) {
             setting(path, &field, name, &value.to_string(), out);
         }
     }
+    let mechanism = ["sasl.mechanism", "sasl.mechanisms"].into_iter().find(|name| {
+        cluster
+            .properties
+            .get(*name)
+            .is_some_and(|value| value.to_string().eq_ignore_ascii_case("OAUTHBEARER"))
+    });
+    if let Some(name) = mechanism
+        && !cluster.properties.contains_key(TOKEN_URL)
+    {
+        let fix = format!("add \"{TOKEN_URL}\": {TOKEN_URL_WANT}");
+        out.add(path, &format!("properties.{name}"), "nothing says where its token is", fix);
+    }
     for name in cluster.secrets.keys() {
         let field = format!("secrets.{name}");
         if cluster.properties.contains_key(name) {
@@ -115,6 +128,8 @@ fn cluster(path: &str, cluster: &Cluster, out: &mut Complaints) {
 fn setting(path: &str, field: &str, name: &str, value: &str, out: &mut Complaints) {
     if let Some(instead) = owned(name) {
         out.add(path, field, "Seawall sets this itself", format!("leave it out: {instead}"));
+    } else if name == TOKEN_URL && check_setting(name, value).is_err() {
+        out.add(path, field, "this names no file", format!("it is {TOKEN_URL_WANT}"));
     } else if let Err(error) = check_setting(name, value) {
         let fix = "librdkafka's CONFIGURATION.md lists the settings and their values";
         out.add(path, field, Fault::from(error).to_string(), fix);

@@ -1,4 +1,4 @@
-//! TLS and SCRAM, in a build that has them (`cargo xtask test kafka-tls`).
+//! TLS, SCRAM and tokens, in a build that has them (`cargo xtask test kafka-tls`).
 
 #![cfg(any(feature = "tls", feature = "tls-vendored"))]
 #![allow(
@@ -7,6 +7,8 @@
     clippy::disallowed_methods,
     reason = "a test may panic, and waits"
 )]
+
+mod token;
 
 use seawall_core::{Class, Classify, Event, Limit, Outgoing, Record, Sink, Source};
 use seawall_infra::{KafkaCluster, KafkaOptions, kafka_or_skip};
@@ -28,22 +30,26 @@ fn connection(servers: String, settings: &[(&str, &str)]) -> Connection {
 async fn carries(connection: &Connection, topic: &str) {
     let admin = Admin::open(connection, WAIT).unwrap();
     admin.ensure_topic(&NewTopic::new(topic, 1)).await.unwrap();
-    let sink = KafkaSink::open(connection, &SinkOptions::default()).unwrap();
+    sends(&KafkaSink::open(connection, &SinkOptions::default()).unwrap(), topic).await;
+    tokio::task::block_in_place(|| receives(connection, topic));
+}
+
+async fn sends(sink: &KafkaSink, topic: &str) {
     let outgoing = Outgoing { topic: topic.into(), partition: Some(0), record: Record::new(None, "secret") };
     let sent = sink.send(vec![outgoing]).await.remove(0);
     assert!(sent.is_ok(), "{topic}: {sent:?}");
-    tokio::task::block_in_place(|| {
-        let mut source = KafkaSource::join(connection, topic, &[topic], SourceOptions::default()).unwrap();
-        let since = Instant::now();
-        loop {
-            assert!(since.elapsed() < Duration::from_mins(1), "{topic}: nothing arrives");
-            let events =
-                source.poll(Duration::from_millis(100), Limit { records: 9, bytes: 1 << 20 }).unwrap();
-            if events.iter().any(|event| matches!(event, Event::Records { .. })) {
-                return;
-            }
+}
+
+fn receives(connection: &Connection, topic: &str) {
+    let mut source = KafkaSource::join(connection, topic, &[topic], SourceOptions::default()).unwrap();
+    let since = Instant::now();
+    loop {
+        assert!(since.elapsed() < Duration::from_mins(1), "{topic}: nothing arrives");
+        let events = source.poll(Duration::from_millis(100), Limit { records: 9, bytes: 1 << 20 }).unwrap();
+        if events.iter().any(|event| matches!(event, Event::Records { .. })) {
+            return;
         }
-    });
+    }
 }
 
 fn kafka(test: &str) -> Option<KafkaCluster> {
