@@ -64,6 +64,10 @@ impl<S: Source> Fetcher<S> {
     }
 
     pub(super) fn committed(&mut self, commits: &[Commit]) {
+        if let Some(since) = self.commits_fail_since.take() {
+            let lasted = self.shared.now().since(since);
+            tracing::info!(pipeline = %self.shared.options.pipeline, ?lasted, "commits are taken again");
+        }
         count(&self.shared.totals.commits, commits.len() as u64);
         for commit in commits {
             if let Some(owned) = self.owned.get(&commit.partition) {
@@ -75,7 +79,14 @@ impl<S: Source> Fetcher<S> {
     }
 
     fn commit_later(&mut self, commits: &[Commit], fault: &Fault) {
-        tracing::warn!(pipeline = %self.shared.options.pipeline, %fault, "commit failed; the next one supersedes it");
+        let pipeline = &self.shared.options.pipeline;
+        // Tried ten times a second, it would fill the log of an outage.
+        if self.commits_fail_since.is_none() {
+            tracing::warn!(%pipeline, %fault, "commit failed; the next one supersedes it, and more failures in a row are not told");
+            self.commits_fail_since = Some(self.shared.now());
+        } else {
+            tracing::debug!(%pipeline, %fault, "commit failed again");
+        }
         count(&self.shared.totals.commit_failures, commits.len() as u64);
         for commit in commits {
             self.mark_dirty(&commit.partition);

@@ -104,6 +104,8 @@ pub(crate) struct Fetcher<S> {
     kept: Kept,
     next_slot: u32,
     next_commit: Nanos,
+    /// No commit has been taken since the one that failed first.
+    commits_fail_since: Option<Nanos>,
     poll_after: Nanos,
     paused: bool,
     drain: Option<Drain>,
@@ -123,6 +125,7 @@ impl<S: Source> Fetcher<S> {
         let now = shared.now();
         Self {
             next_commit: now.plus(shared.options.commit.interval),
+            commits_fail_since: None,
             poll_after: now,
             source,
             shared,

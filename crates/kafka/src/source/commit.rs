@@ -1,9 +1,10 @@
 //! Commits, on a thread of their own.
 //!
 //! The client's own commit waits for its coordinator as long as that takes. So it is made elsewhere, and waited
-//! for within a bound: a commit that is not answered in time is `Transient`, and while it is still under way the
-//! next ones are answered so at once. Should it arrive late it does no harm: what it says was true when it was
-//! sent, so the worst is an older position, from which records are delivered again.
+//! for no longer than [`PATIENCE`], since the poll loop fetches nothing meanwhile: a commit that is not answered by
+//! then is `Transient`, and while it is still under way the next ones are answered so at once. Its own answer counts
+//! for whoever asks for the very same positions again. Should it arrive late it does no harm: what it says was true
+//! when it was sent, so the worst is an older position, from which records are delivered again.
 
 use super::{GroupConsumer, SourceOptions};
 use crate::connection::Connection;
@@ -13,7 +14,7 @@ use crate::position::overflow::Overflow;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::Commit;
+use seawall_core::{Clock, Commit, Nanos, SystemClock};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
@@ -21,14 +22,19 @@ use std::time::Duration;
 
 type Answer = Result<(), KafkaError>;
 
+/// How long the poll loop waits for a commit: many times what a healthy coordinator takes, and short enough that one
+/// that is away costs little of the fetching.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// The side of the poll loop.
 pub(super) struct Committer {
     jobs: Sender<Vec<Commit>>,
     answers: Receiver<Answer>,
     thread: JoinHandle<()>,
-    /// One that was not answered in time is still under way.
-    late: bool,
+    /// What was not answered in time, is still under way, and since when.
+    late: Option<(Vec<Commit>, Nanos)>,
     group: Arc<str>,
+    clock: SystemClock,
     bound: Duration,
 }
 
@@ -58,39 +64,49 @@ impl Committer {
             doing: "starting the commit thread",
             source: Arc::new(source),
         })?;
-        Ok(Self { jobs, answers, thread, late: false, group: Arc::clone(group), bound: timeout })
+        let clock = SystemClock::new();
+        Ok(Self { jobs, answers, thread, late: None, group: Arc::clone(group), clock, bound: timeout })
     }
 
     pub(super) fn commit(&mut self, commits: &[Commit]) -> Answer {
-        if self.late {
+        if let Some((late, since)) = &self.late {
             match self.answers.try_recv() {
-                Ok(_) => self.late = false,
-                Err(TryRecvError::Empty) => return Err(self.unanswered(Duration::ZERO)),
+                Ok(answer) => {
+                    let asked_again = late == commits;
+                    self.late = None;
+                    if asked_again {
+                        return answer;
+                    }
+                }
+                Err(TryRecvError::Empty) => return Err(self.unanswered(*since)),
                 Err(TryRecvError::Disconnected) => return Err(KafkaError::Closed),
             }
         }
+        let since = self.clock.now();
         self.jobs.send(commits.to_vec()).map_err(|_| KafkaError::Closed)?;
-        match self.answers.recv_timeout(self.bound) {
+        match self.answers.recv_timeout(PATIENCE.min(self.bound)) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => {
-                self.late = true;
-                Err(self.unanswered(self.bound))
+                self.late = Some((commits.to_vec(), since));
+                Err(self.unanswered(since))
             }
             Err(RecvTimeoutError::Disconnected) => Err(KafkaError::Closed),
         }
     }
 
-    fn unanswered(&self, waited: Duration) -> KafkaError {
-        KafkaError::Unanswered { group: self.group.to_string(), waited_ms: waited.as_millis() }
+    fn unanswered(&self, since: Nanos) -> KafkaError {
+        let waited_ms = self.clock.now().since(since).as_millis();
+        KafkaError::Unanswered { group: self.group.to_string(), waited_ms }
     }
 
     /// Ends the thread; waits at most the bound for a commit under way.
     pub(super) fn stop(self) {
         drop(self.jobs);
-        if self.late {
+        let late = self.late.is_some();
+        if late {
             let _ = self.answers.recv_timeout(self.bound);
         }
-        let stuck = self.late && !self.thread.is_finished();
+        let stuck = late && !self.thread.is_finished();
         drop(self.answers);
         if !stuck {
             let _ = self.thread.join();

@@ -29,7 +29,7 @@ pub struct SourceOptions {
     pub poll_interval_max: Duration,
     /// The name that the brokers' logs and metrics show. Default `seawall`.
     pub client_id: String,
-    /// How long one commit, or one question to the brokers, is waited for. Default 5 s.
+    /// How long one question to the brokers is waited for, and a commit under way when the member ends. Default 5 s.
     pub request_timeout: Duration,
     /// The compacted topic for positions that do not fit into a commit. Default `__seawall_positions`.
     pub overflow_topic: String,

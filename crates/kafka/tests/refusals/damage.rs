@@ -1,8 +1,10 @@
 //! What a broker no longer has, has wrong, or takes its time for.
 
 use super::stage::{PATIENCE, admin, create, fill, offsets, open, says, send, sink, source, until, written};
-use seawall_core::{Class, Event, Limit, Source, TopicPartition};
+use bytes::Bytes;
+use seawall_core::{Class, Commit, Event, Limit, Position, Source, TopicPartition};
 use seawall_infra::{KafkaOptions, kafka_or_skip};
+use seawall_kafka::{KafkaSource, SourceOptions};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,4 +141,58 @@ async fn a_broker_that_answers_late_is_waited_for_and_gone_on_with() {
         }
         _ => false,
     });
+}
+
+/// A coordinator that does not answer must not keep the member from fetching elsewhere: it is waited for a moment, not
+/// for as long as a question to the brokers may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_not_answered_holds_up_nothing_and_counts_once_it_is() {
+    let name = "a_commit_that_is_not_answered_holds_up_nothing_and_counts_once_it_is";
+    let Some(kafka) = kafka_or_skip(name, KafkaOptions::default()) else { return };
+    create(&kafka, "late").await;
+    fill(&kafka, "late", 10).await;
+    let options = SourceOptions {
+        session_timeout: Duration::from_mins(2),
+        request_timeout: Duration::from_mins(4),
+        ..SourceOptions::default()
+    };
+    let mut source = KafkaSource::join(&open(&kafka), "late", &["late"], options).unwrap();
+    let mut generation = None;
+    until(&mut source, "the records", |event| {
+        if let Event::Assigned { generation: of, .. } = event {
+            generation = Some(*of);
+        }
+        matches!(event, Event::Records { .. })
+    });
+    let partition = TopicPartition::new("late", 0);
+    let position = |watermark| Position { watermark, beyond: Bytes::new() };
+    let commit = |watermark| Commit {
+        partition: partition.clone(),
+        generation: generation.unwrap(),
+        position: position(watermark),
+    };
+    kafka.freeze(1).unwrap();
+    let since = Instant::now();
+    for watermark in [3, 4, 4] {
+        says(&source.commit(&[commit(watermark)]).unwrap_err(), Class::Transient, &["not answered"]);
+    }
+    assert!(since.elapsed() < PATIENCE, "waited for the whole of `request_timeout`");
+    kafka.thaw(1).unwrap();
+    let admin = admin(&open(&kafka));
+    let committed = async || {
+        let committed = admin.committed("late", std::slice::from_ref(&partition)).await.unwrap();
+        committed.get(&partition).copied()
+    };
+    let since = Instant::now();
+    while committed().await != Some(3) {
+        assert!(since.elapsed() < PATIENCE, "what was under way is never written");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The broker is asked once more, so the answer before is on its way; then only that answer can help.
+    committed().await;
+    kafka.freeze(1).unwrap();
+    source.commit(&[commit(3)]).unwrap();
+    kafka.thaw(1).unwrap();
+    source.commit(&[commit(5)]).unwrap();
+    assert_eq!(committed().await, Some(5));
 }
