@@ -10,6 +10,9 @@ use seawall_kafka::{Connection, KafkaSource, SourceOptions};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
+/// How metadata begins that holds the set beyond the watermark itself.
+const INLINE: &str = "SW1i";
+
 /// One commit of one partition.
 #[derive(Debug)]
 pub(crate) struct Committed {
@@ -17,6 +20,7 @@ pub(crate) struct Committed {
     pub(crate) at: SystemTime,
     watermark: u64,
     beyond: OffsetSet,
+    metadata: String,
 }
 
 impl Committed {
@@ -24,9 +28,20 @@ impl Committed {
         offset < self.watermark || self.beyond.contains(offset)
     }
 
+    /// Certainly not covered: what overflows into a topic of its own is not followed here.
+    pub(crate) fn leaves_out(&self, offset: u64) -> bool {
+        let overflows = !self.metadata.is_empty() && !self.metadata.starts_with(INLINE);
+        !self.covers(offset) && !overflows
+    }
+
+    /// The same positions, which a client that lost the answer sends again.
+    pub(crate) fn says_as(&self, other: &Self) -> bool {
+        (self.watermark, &self.metadata) == (other.watermark, &other.metadata)
+    }
+
     #[cfg(test)]
     pub(crate) fn of(at: SystemTime, watermark: u64) -> Self {
-        Self { at, watermark, beyond: OffsetSet::default() }
+        Self { at, watermark, beyond: OffsetSet::default(), metadata: String::new() }
     }
 }
 
@@ -81,12 +96,11 @@ fn commit(record: &Record) -> Option<(u32, Committed)> {
         other => panic!("a commit of version {other} cannot be read"),
     };
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(value.try_get_u64().ok()?);
-    // What overflows into its own topic is not followed: it counts as nothing, so the check is milder there.
-    let beyond = metadata.strip_prefix("SW1i").map_or_else(OffsetSet::default, |coded| {
+    let beyond = metadata.strip_prefix(INLINE).map_or_else(OffsetSet::default, |coded| {
         let beyond = STANDARD_NO_PAD.decode(coded).unwrap().into();
         codec::decode(&Position { watermark, beyond }).unwrap()
     });
-    Some((partition, Committed { at, watermark, beyond }))
+    Some((partition, Committed { at, watermark, beyond, metadata }))
 }
 
 fn text(from: &mut impl Buf) -> Option<String> {

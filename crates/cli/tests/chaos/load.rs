@@ -32,7 +32,7 @@ pub(crate) fn start(bootstrap: String) -> Load {
     let options = SinkOptions { delivery_timeout: Duration::from_mins(4), ..SinkOptions::default() };
     let mut connection = Connection::new(bootstrap.split(','));
     connection.properties.insert("topic.metadata.refresh.interval.ms".to_owned(), "2000".to_owned());
-    connection.properties.insert("socket.timeout.ms".to_owned(), "6000".to_owned());
+    connection.properties.insert("socket.timeout.ms".to_owned(), "3000".to_owned());
     let sink = Arc::new(KafkaSink::open(&connection, &options).unwrap());
     let stop = Arc::new(AtomicBool::new(false));
     // One task for each key, so that a partition that is away holds up only its own.

@@ -80,7 +80,7 @@ bootstrap = {brokers:?}
 [cluster.properties]
 "heartbeat.interval.ms" = 500
 "topic.metadata.refresh.interval.ms" = 2000
-"socket.timeout.ms" = 6000
+"socket.timeout.ms" = 3000
 
 [[pipeline]]
 name = "{GROUP}"
