@@ -1,6 +1,6 @@
 //! Why a producer does not start, and why a record is not taken.
 
-use seawall_core::codec::CodecError;
+use crate::spill::frame::FrameError;
 use seawall_core::name::NameError;
 use seawall_core::{Class, Classify, Durability, Fault, RecordError};
 use seawall_guard::GuardError;
@@ -163,13 +163,13 @@ pub enum OpenError {
         want: String,
     },
     /// The spill was written by another version.
-    #[error("the spill {} has format version {found}; this build reads version {reads}", dir.display())]
+    #[error("the spill {} has format version {found}; this build reads versions up to {reads}", dir.display())]
     Version {
         /// The spill's directory.
         dir: PathBuf,
         /// What the manifest says.
         found: u32,
-        /// What this build reads.
+        /// The newest that this build reads.
         reads: u32,
     },
     /// The manifest is damaged, or missing where there is a spill.
@@ -190,7 +190,7 @@ pub enum OpenError {
         seq: u64,
         /// What is wrong.
         #[source]
-        source: CodecError,
+        source: FrameError,
     },
     /// The file system, outside of any log.
     #[error("could not {doing} {}", path.display())]

@@ -48,6 +48,19 @@
 //! | `directory_removed` | as no space, once a new segment is needed; what is in files still open is replayed; what was in others is gone, as for any program whose files are deleted |
 //! | `segment_corrupted` | at start [`OpenError::Wal`] names segment and byte, and `seawall wal repair` says what can be done; while running the replay stops before it, and says so in [`Snapshot::spill_trouble`] |
 //!
+//! # Mostly offline
+//!
+//! A producer that reaches its sink for a few seconds now and then delivers in those:
+//!
+//! - Progress is durable after [`ReplayOptions::checkpoint_bytes`], and a second after a delivery at the latest: about as much
+//!   is sent again by the next life, whatever ended this one.
+//! - Each lane begins its replay with calls of 4 KiB and doubles them while they come back within 250 ms, so that a narrow
+//!   way brings something to its end before it closes. (A single record that takes longer than every window does not.)
+//! - [`SpillOptions::compression`] keeps more on the same disk. What the files take, not what they hold, stays within
+//!   [`SpillOptions::disk_bytes_max`].
+//! - No timer goes by the wall: it may jump by years in either direction, and nothing waits, expires or is deleted by it.
+//!   A record keeps the time it was given. The wall's time stands in [`Event`]s and in the segments' headers, for people.
+//!
 //! ```
 //! use seawall_core::{Durability, Outgoing, Record};
 //! use seawall_producer::{Producer, ProducerOptions, SpillOptions, Synced, Target};
@@ -91,7 +104,7 @@ mod stats;
 
 pub use error::{Left, OpenError, SendError};
 pub use grade::{Buffered, Grade, Outcome, Replicated, Safe, Synced};
-pub use options::{Driver, ProducerOptions, ReplayOptions, SpillOptions};
+pub use options::{Compression, Driver, ProducerOptions, ReplayOptions, SpillOptions};
 pub use producer::Producer;
 pub use route::State;
 pub use sink::Target;

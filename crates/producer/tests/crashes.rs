@@ -11,7 +11,8 @@ mod stage;
 use seawall_core::Clock;
 use seawall_producer::spill::look::{self, Kept};
 use seawall_producer::{
-    Driver, OpenError, Outcome, Producer, ProducerOptions, Replicated, SpillOptions, State, Synced, Target,
+    Compression, Driver, OpenError, Outcome, Producer, ProducerOptions, Replicated, SpillOptions, State,
+    Synced, Target,
 };
 use seawall_testkit::SimClock;
 use seawall_testkit::disk::PoweredDisk;
@@ -85,6 +86,8 @@ fn options(rng: &mut fastrand::Rng) -> ProducerOptions {
     let spill = SpillOptions {
         disk_bytes_max: 1 << 20,
         batch_bytes: rng.usize(500..20_000),
+        // Each life as it likes.
+        compression: if rng.bool() { Compression::Lz4 } else { Compression::None },
         ..SpillOptions::new("/spill", "crashes")
     };
     let mut options = ProducerOptions {
@@ -135,7 +138,12 @@ impl Run {
 
     fn power(&mut self) -> Power {
         let site = self.rng.bool().then(|| SITES[self.rng.usize(0..SITES.len())]);
-        let step = if site.is_some() { self.rng.u64(0..60) } else { self.rng.u64(0..1_500) };
+        // Names change rarely.
+        let step = match site {
+            Some(Site::BeforeName | Site::AfterName) => self.rng.u64(0..6),
+            Some(_) => self.rng.u64(0..60),
+            None => self.rng.u64(0..1_500),
+        };
         let cut = if self.rng.bool() { Cut::Kill } else { Cut::Power };
         Power::new(Some(CutAt { site, step }), cut, Some(self.disk.clone()))
     }
@@ -149,6 +157,8 @@ impl Run {
     fn life(&mut self) {
         self.disk.set_faults(if self.rng.bool() { self.faults } else { Faults::default() });
         let power = self.power();
+        // Whatever the wall shows, nothing waits for it.
+        self.clock.jump_wall(self.rng.i64(-100_000_000_000..100_000_000_000));
         let clock = self.clock.clone();
         let state = live(&clock, self.live(&power));
         tell(|| format!("the life ended: {:?}, while {state:?}", power.died_at()));

@@ -174,6 +174,7 @@ fn look<D: Disk>(
             first,
             next: first,
             bytes: 0,
+            capacity: file_bytes,
             created: seawall_core::WallMs(0),
             sealed: None,
         },

@@ -47,6 +47,7 @@ mod tests {
                 first: n * 10,
                 next: n * 10 + 10,
                 bytes: 100,
+                capacity: 100,
                 created: WallMs(n as i64 * 1000),
                 sealed: (n < 3).then_some(WallMs(n as i64 * 1000 + 1000)),
             })

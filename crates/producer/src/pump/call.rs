@@ -247,6 +247,11 @@ impl<D: Disk> Pump<D> {
         {
             self.show_switch(switch);
         }
+        if let Load::Replay(load) = &flight.load {
+            let bytes = load.iter().map(|record| record.bytes).sum();
+            let took = now.since(flight.grant.started);
+            self.lanes[at].stride.count(bytes, took, !faults().any(failed));
+        }
         let left = match flight.load {
             Load::Live(sent) => self.settle_live(at, sink, sent, answers, now),
             Load::Replay(replayed) => self.settle_replay(at, sink, replayed, answers, partly.then_some(now)),
@@ -352,6 +357,7 @@ impl<D: Disk> Pump<D> {
     pub(super) fn begin_replay(&mut self, at: usize, grant: Grant) -> Option<(bool, usize)> {
         let (bytes_max, records_max) = (self.shared.options.batch_bytes, self.shared.options.batch_records);
         let lane = &mut self.lanes[at];
+        let bytes_max = bytes_max.min(lane.stride.bytes());
         let (mut bytes, mut load, mut records) = (0, Vec::<Replayed>::new(), Vec::new());
         while let Some(next) = lane.replay.front() {
             // Delivered by a call that took long, after it was read: once more it would come behind its followers.

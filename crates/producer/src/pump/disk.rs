@@ -9,14 +9,16 @@ use crate::grade::Safe;
 use crate::inbox::Entry;
 use crate::options::ReplayOptions;
 use crate::route::{Disk as DiskState, Pacer};
-use crate::spill::frame::{self, Decoder};
+use crate::spill::frame;
 use crate::spill::keys::{Bucket, Keys};
 use crate::spill::progress::{Progress, Proof, runs_max};
+use crate::spill::room::Room;
 use crate::spill::scan::Found;
+use crate::spill::unpack::Unpacker;
 use crate::spill::{Spill, encode};
 use crate::stats::Path;
 use seawall_core::{Durability, Nanos, Receipt};
-use seawall_wal::{Appended, Disk, WalError};
+use seawall_wal::{Appended, Disk, Frame, WalError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -57,7 +59,9 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) records: u64,
     pub(super) bytes: u64,
     waiting: BTreeMap<u64, Waiting>,
-    pub(super) decoder: Decoder,
+    pub(super) unpacker: Unpacker,
+    /// Read, and waiting for the window to have room.
+    pub(super) ahead: VecDeque<Frame>,
     pub(super) pacer: Pacer,
     pub(super) read_next: u64,
     /// Where the read under way began.
@@ -84,8 +88,7 @@ pub(super) struct Backlog<D: Disk> {
     failures: u32,
     retry_at: Nanos,
     pub(super) trouble: Option<String>,
-    pub(super) used: u64,
-    used_max: u64,
+    pub(super) room: Room,
     batch_bytes: usize,
 }
 
@@ -99,9 +102,8 @@ struct BudgetUsedUp {
 
 impl<D: Disk> Backlog<D> {
     pub(super) fn new(spill: Spill<D>, found: Found, replay: &ReplayOptions, now: Nanos) -> Self {
-        let (used, options) = (spill.bytes(), spill.options());
+        let (room, options) = (spill.room(), spill.options());
         Self {
-            used_max: options.frames_bytes_max(),
             batch_bytes: options.batch_bytes,
             runs_max: runs_max(options.segment_bytes()),
             read_next: found.progress.watermark(),
@@ -114,7 +116,8 @@ impl<D: Disk> Backlog<D> {
             queue: VecDeque::new(),
             appending: None,
             waiting: BTreeMap::new(),
-            decoder: Decoder::default(),
+            unpacker: Unpacker::default(),
+            ahead: VecDeque::new(),
             pacer: Pacer::new(replay.bytes_per_second),
             reading: None,
             read_high: 0,
@@ -130,7 +133,7 @@ impl<D: Disk> Backlog<D> {
             failures: 0,
             retry_at: now,
             trouble: None,
-            used,
+            room,
         }
     }
 
@@ -277,18 +280,21 @@ impl<D: Disk> Pump<D> {
             return self.wake(at);
         }
         let (mut entries, mut bytes) = (Vec::new(), 0);
+        let first = backlog.queue.front().map(|entry| entry.weight as u64);
+        let room = first.and_then(|first| backlog.room.batch(first));
+        let most = backlog.batch_bytes.min(room.map_or(usize::MAX, |room| room as usize));
         while let Some(weight) = backlog.queue.front().map(|entry| entry.weight) {
-            if !entries.is_empty() && bytes + weight > backlog.batch_bytes {
+            if !entries.is_empty() && bytes + weight > most {
                 break;
             }
             bytes += weight;
             entries.extend(backlog.queue.pop_front());
         }
-        let used_up = backlog.used + bytes as u64 > backlog.used_max;
-        if used_up && !entries.is_empty() {
-            let error = BudgetUsedUp { used: backlog.used, max: backlog.used_max };
+        if room.is_none() && !entries.is_empty() {
+            let error = BudgetUsedUp { used: backlog.room.used, max: backlog.room.max };
             let entries = std::mem::take(&mut entries);
             self.not_appended(entries, &error, now);
+            self.finish_ended(now);
         }
         let Some(backlog) = &mut self.backlog else { return };
         if entries.is_empty() && checkpoint.is_none() {
@@ -318,7 +324,7 @@ impl<D: Disk> Pump<D> {
                 if checkpoint.is_some() {
                     backlog.progress.done(appended.first + count);
                 }
-                backlog.used = backlog.spill.bytes();
+                backlog.room = backlog.spill.room();
                 self.shared.stats.count(self.selector.active(), Path::Spill, count);
                 for ((entry, bytes), seq) in entries.into_iter().zip(bytes).zip(appended.first..) {
                     self.on_disk(entry, seq, bytes);
@@ -433,12 +439,12 @@ impl<D: Disk> Pump<D> {
     pub(super) fn truncated(&mut self, truncated: Result<u64, WalError>) {
         let Some(backlog) = &mut self.backlog else { return };
         backlog.truncating = false;
-        let used = backlog.spill.bytes();
-        if used < backlog.used {
+        let room = backlog.spill.room();
+        if room.used < backlog.room.used {
             // There is room again: nobody has to wait for the next attempt.
             backlog.retry_at = Nanos(0);
         }
-        backlog.used = used;
+        backlog.room = room;
         if let Err(error) = truncated {
             self.show_trouble(&error);
         }

@@ -1,7 +1,7 @@
 //! One lane: the keys whose calls follow each other.
 
 use crate::inbox::Entry;
-use crate::route::{Grant, Turn};
+use crate::route::{Grant, Stride, Turn};
 use crate::spill::keys::Bucket;
 use seawall_core::{Fault, Nanos, Outgoing, Receipt};
 use std::collections::VecDeque;
@@ -69,6 +69,7 @@ pub(super) struct Lane {
     /// When a whole call failed; `None` since one did not.
     pub(super) failed_at: Option<Nanos>,
     pub(super) turn: Turn,
+    pub(super) stride: Stride,
 }
 
 impl Lane {

@@ -6,6 +6,7 @@ use super::{Done, Pump};
 use crate::error::SendError;
 use crate::spill::frame::Content;
 use crate::spill::keys::Bucket;
+use crate::spill::unpack::Found;
 use crate::stats::Path;
 use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::{Disk, Frames, WalError};
@@ -39,13 +40,16 @@ impl<D: Disk> Pump<D> {
             let at = backlog.read_retry_at;
             return self.wake(at);
         }
+        if backlog.ahead.front().is_some_and(|frame| frame.seq == backlog.read_next) {
+            return self.load(now);
+        }
+        backlog.ahead.clear();
         backlog.reading = Some(backlog.read_next);
         let read = backlog.spill.read(backlog.read_next, READ_BYTES.min(window));
         self.work.push(Box::pin(async move { Done::Read(read.await) }));
     }
 
     pub(super) fn read(&mut self, read: Result<Frames, WalError>, now: Nanos) {
-        let lanes = self.lanes.len();
         let Some(backlog) = &mut self.backlog else { return };
         if backlog.reading.take() != Some(backlog.read_next) {
             // Something is to be read again, from further in front.
@@ -62,28 +66,36 @@ impl<D: Disk> Pump<D> {
             // What is not durable yet, or no longer there: asking at once again would spin.
             backlog.read_retry_at = now.plus(READ_AGAIN);
         }
-        for frame in frames.frames {
-            let (seq, bytes) = (frame.seq, frame.payload.len());
-            if backlog.progress.is_done(seq) || backlog.skip.contains(&seq) {
-                backlog.read_next = seq + 1;
-                continue;
+        backlog.ahead = frames.frames.into();
+        self.load(now);
+    }
+
+    /// Gives the lanes what was read, as far as the window goes: compressed, it is more than was read.
+    fn load(&mut self, now: Nanos) {
+        let (lanes, window) = (self.lanes.len(), self.shared.options.replay.window_bytes);
+        let Some(backlog) = &mut self.backlog else { return };
+        let mut found = Vec::new();
+        while backlog.window_bytes < window
+            && let Some(frame) = backlog.ahead.pop_front()
+        {
+            let (seq, progress, skip) = (frame.seq, &backlog.progress, &backlog.skip);
+            let wanted = |seq| !progress.is_done(seq) && !skip.contains(&seq);
+            if let Err(error) = backlog.unpacker.unpack(frame, wanted, &mut found) {
+                // Its checksum fits, so a defect wrote it: nothing may pass it.
+                backlog.read_retry_at = now.plus(READ_RETRY);
+                backlog.ahead.clear();
+                return self.show_trouble(&error);
             }
-            match backlog.decoder.decode(frame.payload) {
-                Ok(Content::Record(outgoing)) => {
-                    let bucket = Bucket::of(&outgoing.topic, outgoing.record.key.as_deref());
-                    if backlog.held.has(bucket) {
-                        backlog.read_next = seq + 1;
-                        continue;
-                    }
+            for Found { seq, bytes, content } in found.drain(..) {
+                let Content::Record(outgoing) = content else {
+                    backlog.progress.done(seq);
+                    continue;
+                };
+                let bucket = Bucket::of(&outgoing.topic, outgoing.record.key.as_deref());
+                if !backlog.held.has(bucket) {
                     let lane = bucket.lane(lanes).unwrap_or(seq as usize % lanes);
                     backlog.window_bytes += bytes;
                     self.lanes[lane].replay.push_back(Replayed { seq, outgoing, bytes, bucket });
-                }
-                Ok(Content::Progress(_) | Content::Refused { .. }) => backlog.progress.done(seq),
-                Err(error) => {
-                    // Its checksum fits, so a defect wrote it: nothing may pass it.
-                    backlog.read_retry_at = now.plus(READ_RETRY);
-                    return self.show_trouble(&error);
                 }
             }
             backlog.read_next = seq + 1;
@@ -188,7 +200,7 @@ impl<D: Disk> Pump<D> {
             let waited = backlog.deliver(record.seq, record.bucket, record.bytes, now);
             answers.extend(waited.map(|(answer, _)| (answer, fault.clone())));
         }
-        backlog.used = backlog.spill.bytes();
+        backlog.room = backlog.spill.room();
         self.shared.stats.refused.fetch_add(refused.len() as u64, Relaxed);
         for (mut answer, fault) in answers {
             let sink = Arc::clone(&self.shared.targets[sink].name);

@@ -30,7 +30,7 @@ impl<D: Disk> Pump<D> {
             *breaker = self.selector.breaker(at, now);
         }
         let Some(backlog) = &self.backlog else { return };
-        gauges.spill_bytes = backlog.used;
+        gauges.spill_bytes = backlog.room.used;
         gauges.backlog_records = backlog.records;
         gauges.backlog_bytes = backlog.bytes;
         gauges.spill_trouble.clone_from(&backlog.trouble);

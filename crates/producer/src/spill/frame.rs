@@ -5,16 +5,24 @@
 //! | 1, a record | varint length and topic; varint partition + 1, or 0 for none; the record ([`codec`]) |
 //! | 2, progress | varint: every frame below this number was delivered, or is kept in `refused/`; then, for each run of frames beyond it of which the same holds, varint frames between, varint frames in it |
 //! | 3, a refused record | varint length and why; then as kind 1 |
+//! | 4, a record in a block | nothing: it is in the next frame of kind 5, if that holds enough; else a crash cut it off |
+//! | 5, a block | varint count n: it holds the records of the n numbers that end with its own; varint bytes of them; then, as one LZ4 block, for each varint length and a frame of kind 1 without its kind |
+//!
+//! A block has at most 64 KiB of records, or one record of at most 32 MiB; one that claims more, or more than LZ4 can
+//! reach, is refused before memory is reserved for it. Kinds 4 and 5 need version 2 of the [manifest](super::manifest).
 
+use super::block::BlockError;
 use super::progress::Proof;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use seawall_core::codec::{self, CodecError, Cursor, put_bytes, put_varint};
 use seawall_core::{Outgoing, RecordError};
 use std::sync::Arc;
 
-const RECORD: u8 = 1;
+pub(super) const RECORD: u8 = 1;
 const PROGRESS: u8 = 2;
 const REFUSED: u8 = 3;
+pub(super) const INSIDE: u8 = 4;
+pub(super) const BLOCK: u8 = 5;
 /// The longest reason kept with a refused record.
 const REASON_BYTES_MAX: usize = 4096;
 
@@ -32,6 +40,19 @@ pub enum Content {
         /// The record.
         record: Outgoing,
     },
+    /// Nothing: a crash cut off the block that the record of this number was in. It had no receipt.
+    Nothing,
+}
+
+/// Why a frame does not read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FrameError {
+    /// A field of it.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// It is a block of records.
+    #[error("a block of records")]
+    Block(#[from] BlockError),
 }
 
 /// Appends the frame of `outgoing`.
@@ -90,26 +111,35 @@ pub(crate) fn progress_of(frame: &Bytes) -> Option<Proof> {
     Some(Proof { watermark, runs })
 }
 
-/// Reads frames; records of one topic share its name.
+/// Reads what frames hold; records of one topic share its name.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub(super) struct Decoder {
     topic: Option<Arc<str>>,
 }
 
 impl Decoder {
-    /// What `frame` holds.
-    ///
-    /// # Errors
-    /// [`CodecError`] names the field and the byte.
-    pub fn decode(&mut self, frame: Bytes) -> Result<Content, CodecError> {
+    /// What `frame` holds by itself.
+    pub(super) fn decode(&mut self, mut frame: Bytes) -> Result<Content, FrameError> {
         let mut cursor = Cursor { frame: &frame, at: 0 };
-        let kind = cursor.byte("kind")?;
-        let reason = match kind {
-            RECORD => None,
-            PROGRESS => return Ok(Content::Progress(cursor.varint("progress")?)),
-            REFUSED => Some(text(&mut cursor, "reason")?),
-            found => return Err(CodecError::Kind { found }),
-        };
+        match cursor.byte("kind")? {
+            RECORD => {
+                frame.advance(1);
+                Ok(Content::Record(self.record(frame)?))
+            }
+            PROGRESS => Ok(Content::Progress(cursor.varint("progress")?)),
+            REFUSED => {
+                let reason = text(&mut cursor, "reason")?;
+                let at = cursor.at;
+                frame.advance(at);
+                Ok(Content::Refused { reason, record: self.record(frame)? })
+            }
+            found => Err(CodecError::Kind { found }.into()),
+        }
+    }
+
+    /// A record, without its frame's kind.
+    pub(super) fn record(&mut self, frame: Bytes) -> Result<Outgoing, CodecError> {
+        let mut cursor = Cursor { frame: &frame, at: 0 };
         let topic = text(&mut cursor, "topic")?;
         let topic = match &self.topic {
             Some(known) if **known == *topic => Arc::clone(known),
@@ -123,11 +153,7 @@ impl Decoder {
         };
         let start = cursor.at;
         let record = codec::decode_owned(frame.slice(start..))?;
-        let record = Outgoing { topic, partition, record };
-        Ok(match reason {
-            None => Content::Record(record),
-            Some(reason) => Content::Refused { reason, record },
-        })
+        Ok(Outgoing { topic, partition, record })
     }
 }
 

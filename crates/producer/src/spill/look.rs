@@ -1,16 +1,17 @@
 //! Looking at a spill that belongs to no running process, and taking records out of it.
 
-use super::frame::{Content, Decoder};
+use super::frame::Content;
 use super::progress::runs_max;
 use super::store::{LOG, REFUSED};
+use super::unpack::{Found, Unpacker};
 use super::{manifest, scan, store};
 use crate::error::OpenError;
 use seawall_core::{Fault, Outgoing, Sink};
-use seawall_wal::{Disk, Log, Options};
+use seawall_wal::{Disk, Limit, Log, Options};
 use std::path::Path;
 
 /// Records sent at a time by [`replay`].
-const BATCH: usize = 512;
+const BATCH: Limit = Limit { frames: 512, bytes: 1 << 20 };
 
 /// What a frame of a spill is, for a person.
 #[derive(Clone, Debug)]
@@ -35,12 +36,33 @@ pub struct Summary {
     pub owner: String,
     /// Records that wait to be delivered.
     pub waiting: u64,
-    /// Bytes of them.
+    /// Bytes of them, as if they were not compressed.
     pub waiting_bytes: u64,
     /// Records that were delivered, and whose segments are not free yet.
     pub delivered: u64,
     /// Records that a sink refused for good.
     pub refused: u64,
+}
+
+impl Summary {
+    fn count(&mut self, found: Found, delivered: bool) -> Option<Kept> {
+        Some(match found.content {
+            Content::Progress(_) | Content::Nothing => return None,
+            Content::Record(record) if delivered => {
+                self.delivered += 1;
+                Kept::Delivered(record)
+            }
+            Content::Record(record) => {
+                self.waiting += 1;
+                self.waiting_bytes += found.bytes as u64;
+                Kept::Waiting(record)
+            }
+            Content::Refused { reason, record } => {
+                self.refused += 1;
+                Kept::Refused { reason, record }
+            }
+        })
+    }
 }
 
 /// Whether `dir` is a spill's (by its manifest's name: a damaged one is a spill, too).
@@ -62,31 +84,18 @@ pub fn each<D: Disk, E: From<OpenError>>(
     for name in [LOG, REFUSED] {
         let Some(reader) = store::reader(disk, &dir.join(name))? else { continue };
         let delivered = scan::delivered(&reader)?;
-        let mut decoder = Decoder::default();
-        let mut told = Ok(());
+        let (mut unpacker, mut read, mut told) = (Unpacker::default(), Vec::new(), Ok(()));
         scan::walk(&reader, reader.first(), |frame| {
-            if told.is_err() {
-                return Ok(());
+            let seq = frame.seq;
+            if told.is_ok() {
+                unpacker
+                    .unpack(frame, |_| true, &mut read)
+                    .map_err(|source| OpenError::Frame { seq, source })?;
+                told = read.drain(..).try_for_each(|found| {
+                    let seq = found.seq;
+                    summary.count(found, delivered.is_done(seq)).map_or(Ok(()), |kept| each(seq, kept))
+                });
             }
-            let (seq, bytes) = (frame.seq, frame.payload.len() as u64);
-            let kept =
-                match decoder.decode(frame.payload).map_err(|source| OpenError::Frame { seq, source })? {
-                    Content::Progress(_) => return Ok(()),
-                    Content::Record(record) if delivered.is_done(seq) => {
-                        summary.delivered += 1;
-                        Kept::Delivered(record)
-                    }
-                    Content::Record(record) => {
-                        summary.waiting += 1;
-                        summary.waiting_bytes += bytes;
-                        Kept::Waiting(record)
-                    }
-                    Content::Refused { reason, record } => {
-                        summary.refused += 1;
-                        Kept::Refused { reason, record }
-                    }
-                };
-            told = each(seq, kept);
             Ok(())
         })?;
         told?;
@@ -134,23 +143,31 @@ pub async fn replay<D: Disk>(
     let Some(reader) = store::reader(disk, &log_dir)? else { return Ok(Replayed::default()) };
     let mut found = scan::scan(&reader)?;
     let (mut log, _) = Log::open(disk.clone(), Options::new(&log_dir), now)?;
-    let (reader, mut decoder) = (log.reader(), Decoder::default());
+    let (reader, mut unpacker, mut read) = (log.reader(), Unpacker::default(), Vec::new());
     let mut replayed = Replayed { left: found.records, ..Replayed::default() };
     let mut at = found.progress.watermark();
     while at < found.next && replayed.stopped.is_none() {
-        let read = reader.read(at, seawall_wal::Limit { frames: BATCH, bytes: 1 << 20 })?;
-        let mut batch = Vec::new();
-        for frame in read.frames.into_iter().filter(|frame| frame.seq < found.next) {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for frame in reader.read(at, BATCH)?.frames.into_iter().filter(|frame| frame.seq < found.next) {
             let seq = frame.seq;
-            if found.progress.is_done(seq) {
-                continue;
+            unpacker
+                .unpack(frame, |seq| !found.progress.is_done(seq), &mut read)
+                .map_err(|source| OpenError::Frame { seq, source })?;
+            at = seq + 1;
+            for item in read.drain(..) {
+                match item.content {
+                    Content::Record(record) => batch.push((item.seq, record)),
+                    Content::Progress(_) | Content::Refused { .. } | Content::Nothing => {
+                        found.progress.done(item.seq);
+                    }
+                }
+                bytes += item.bytes;
             }
-            match decoder.decode(frame.payload).map_err(|source| OpenError::Frame { seq, source })? {
-                Content::Record(record) => batch.push((seq, record)),
-                Content::Progress(_) | Content::Refused { .. } => found.progress.done(seq),
+            // What is compressed becomes more than was read.
+            if bytes >= BATCH.bytes {
+                break;
             }
         }
-        at = read.next;
         let answers = sink.send(batch.iter().map(|(_, record)| record.clone()).collect()).await;
         for ((seq, _), answer) in batch.iter().zip(answers) {
             match answer {

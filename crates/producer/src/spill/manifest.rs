@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The format this build writes, and the only one it reads.
-pub const VERSION: u32 = 1;
+/// The newest format: this build reads it and those before.
+pub const VERSION: u32 = 2;
+/// The first format, without compressed records.
+pub(crate) const PLAIN: u32 = 1;
 /// The manifest's file name.
 pub const FILE: &str = "manifest.json";
 const DRAFT: &str = "manifest.draft";
@@ -22,7 +24,8 @@ const BEFORE: [&str; 2] = [DRAFT, super::store::LOCK];
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: String,
-    version: u32,
+    /// Its format.
+    pub version: u32,
     /// Who made the spill.
     pub owner: String,
 }
@@ -66,7 +69,7 @@ pub fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Manifest>, OpenError
     if headline.format != FORMAT {
         return Err(damaged(format!("format is {:?}, not {FORMAT:?}", headline.format)));
     }
-    if headline.version != VERSION {
+    if !(PLAIN..=VERSION).contains(&headline.version) {
         return Err(OpenError::Version { dir: dir.to_owned(), found: headline.version, reads: VERSION });
     }
     serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
@@ -83,9 +86,9 @@ pub(super) fn read_own<D: Disk>(disk: &D, dir: &Path, owner: &str) -> Result<Opt
     }
 }
 
-/// Begins a spill: on return the manifest is durable.
-pub(super) fn write<D: Disk>(disk: &D, dir: &Path, owner: &str) -> Result<(), OpenError> {
-    let manifest = Manifest { format: FORMAT.to_owned(), version: VERSION, owner: owner.to_owned() };
+/// Begins a spill, or raises its version: on return the manifest is durable.
+pub(super) fn write<D: Disk>(disk: &D, dir: &Path, owner: &str, version: u32) -> Result<(), OpenError> {
+    let manifest = Manifest { format: FORMAT.to_owned(), version, owner: owner.to_owned() };
     let (draft, path) = (dir.join(DRAFT), dir.join(FILE));
     let bytes = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| OpenError::Manifest { path: path.clone(), why: error.to_string() })?;
@@ -115,13 +118,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path();
         assert_eq!(read(&RealDisk, at).unwrap(), None);
-        write(&RealDisk, at, "orders").unwrap();
+        write(&RealDisk, at, "orders", PLAIN).unwrap();
         assert_eq!(read(&RealDisk, at).unwrap().unwrap().owner, "orders");
         let other = read_own(&RealDisk, at, "payments").unwrap_err();
         assert!(matches!(other, OpenError::Owner { .. }), "{other}");
         let put = |text: &str| std::fs::write(at.join(FILE), text).unwrap();
-        put(r#"{"format":"seawall-spill","version":2,"owner":"orders","more":1}"#);
-        assert!(matches!(read(&RealDisk, at), Err(OpenError::Version { found: 2, .. })));
+        put(r#"{"format":"seawall-spill","version":3,"owner":"orders","more":1}"#);
+        assert!(matches!(read(&RealDisk, at), Err(OpenError::Version { found: 3, reads: 2, .. })));
         put(r#"{"format":"seawall-spill","version":1,"owner":"ord"#);
         assert!(matches!(read(&RealDisk, at), Err(OpenError::Manifest { .. })));
         std::fs::remove_file(at.join(FILE)).unwrap();

@@ -1,8 +1,9 @@
 //! What a spill holds, read without opening it: every frame is checked, and nothing is written.
 
-use super::frame::{Content, Decoder, progress_of};
+use super::frame::{Content, progress_of};
 use super::keys::{Bucket, Keys};
 use super::progress::{Progress, Proof};
+use super::unpack::Unpacker;
 use crate::error::OpenError;
 use seawall_wal::{Disk, Frame, Limit, Reader};
 
@@ -22,6 +23,19 @@ pub(crate) struct Found {
 impl Found {
     pub(super) fn nothing() -> Self {
         Self { progress: Progress::from(0), next: 0, keys: Keys::new(), records: 0, bytes: 0 }
+    }
+
+    fn count(&mut self, item: super::unpack::Found) {
+        match item.content {
+            Content::Record(outgoing) => {
+                self.records += 1;
+                self.bytes += item.bytes as u64;
+                self.keys.spill(Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()));
+            }
+            Content::Progress(_) | Content::Refused { .. } | Content::Nothing => {
+                self.progress.done(item.seq);
+            }
+        }
     }
 }
 
@@ -56,21 +70,16 @@ pub(super) fn scan<D: Disk>(reader: &Reader<D>) -> Result<Found, OpenError> {
     let progress = delivered(reader)?;
     let watermark = progress.watermark();
     let mut found = Found { progress, next: reader.next(), ..Found::nothing() };
-    let mut decoder = Decoder::default();
+    let (mut unpacker, mut read) = (Unpacker::default(), Vec::new());
     walk(reader, watermark.min(reader.next()), |frame| {
-        let (seq, bytes) = (frame.seq, frame.payload.len() as u64);
-        if found.progress.is_done(seq) {
-            return Ok(());
-        }
-        match decoder.decode(frame.payload).map_err(|source| OpenError::Frame { seq, source })? {
-            Content::Record(outgoing) => {
-                found.records += 1;
-                found.bytes += bytes;
-                found.keys.spill(Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()));
-            }
-            Content::Progress(_) | Content::Refused { .. } => found.progress.done(seq),
-        }
+        let seq = frame.seq;
+        unpacker
+            .unpack(frame, |seq| !found.progress.is_done(seq), &mut read)
+            .map_err(|source| OpenError::Frame { seq, source })?;
+        read.drain(..).for_each(|item| found.count(item));
         Ok(())
     })?;
+    unpacker.end(found.next, &mut read);
+    read.drain(..).for_each(|item| found.count(item));
     Ok(found)
 }

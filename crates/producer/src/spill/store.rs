@@ -1,11 +1,13 @@
 //! A spill that is in use.
 
+use super::block::pack;
 use super::frame;
 use super::manifest;
+use super::room::Room;
 use super::scan::{self, Found};
 use super::write::Writer;
 use crate::error::OpenError;
-use crate::options::{Driver, SpillOptions};
+use crate::options::{Compression, Driver, SpillOptions};
 use crate::sink::BoxFuture;
 use bytes::{Bytes, BytesMut};
 use seawall_core::{Clock, Outgoing};
@@ -62,16 +64,18 @@ impl<D: Disk> Spill<D> {
         disk.create_dir_all(dir).map_err(|source| OpenError::io("create", dir, source))?;
         let lock = lock(&disk, dir)?;
         // Again: whoever had the lock until now may have begun it.
-        let begun = manifest::read_own(&disk, dir, &options.owner)?.is_some();
+        let begun = manifest::read_own(&disk, dir, &options.owner)?;
+        let version = options.compression.version();
         let mut found = Found::nothing();
-        if begun {
+        if begun.is_some() {
             // Whoever renamed it may have died before the name was durable: nothing is built upon it until it is.
             disk.sync_dir(dir).map_err(|source| OpenError::io("sync", dir, source))?;
             if let Some(reader) = reader(&disk, &dir.join(LOG))? {
                 found = scan::scan(&reader)?;
             }
-        } else {
-            manifest::write(&disk, dir, &options.owner)?;
+        }
+        if begun.is_none_or(|manifest| manifest.version < version) {
+            manifest::write(&disk, dir, &options.owner, version)?;
         }
         let (log, reader) = Writer::open(&disk, log_options(&options, LOG), &clock, driver)?;
         let spill = Self { log, reader, refused: None, disk, options, clock, driver, _lock: lock };
@@ -80,7 +84,17 @@ impl<D: Disk> Spill<D> {
 
     /// Writes the frames of one batch, all or none, and syncs them.
     pub(crate) fn append(&self, frames: Vec<Bytes>) -> BoxFuture<Result<Appended, WalError>> {
-        self.log.append(frames)
+        match (self.options.compression, self.driver) {
+            (Compression::None, _) => self.log.append(frames),
+            (Compression::Lz4, Driver::Inline) => self.log.append(pack(frames)),
+            (Compression::Lz4, Driver::Thread) => {
+                let log = self.log.clone();
+                Box::pin(async move {
+                    let packed = tokio::task::spawn_blocking(move || pack(frames)).await;
+                    log.append(packed.map_err(|_| WalError::Closed)?).await
+                })
+            }
+        }
     }
 
     /// Reads on from `from`, on a thread that may block.
@@ -124,11 +138,11 @@ impl<D: Disk> Spill<D> {
         &self.options
     }
 
-    /// Bytes of the frames that both logs hold.
-    pub(crate) fn bytes(&self) -> u64 {
-        let logs = [Some(&self.log), self.refused.as_ref()];
-        let segments = logs.into_iter().flatten().flat_map(Writer::segments);
-        segments.map(|segment| segment.bytes).sum()
+    /// What both logs take, and may still take.
+    pub(crate) fn room(&self) -> Room {
+        let refused = self.refused.as_ref().map(Writer::segments).unwrap_or_default();
+        let options = &self.options;
+        Room::of(&self.log.segments(), &refused, options.disk_bytes_max, options.segment_bytes())
     }
 
     pub(crate) fn close(&self) -> Vec<BoxFuture<Result<(), WalError>>> {
@@ -142,7 +156,7 @@ fn log_options(options: &SpillOptions, name: &str) -> Options {
     Options {
         segment_bytes,
         zero_ahead_bytes: segment_bytes.min(4 << 20),
-        spares_max: 1,
+        spares_max: usize::from(name == LOG),
         // All of it was read and checked a moment ago.
         scan: Scan::Tail,
         ..Options::new(dir)

@@ -26,6 +26,15 @@ impl<D: Disk> Inline<D> {
     }
 }
 
+impl<D: Disk> Clone for Writer<D> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Thread(group) => Self::Thread(group.clone()),
+            Self::Inline(inline) => Self::Inline(Arc::clone(inline)),
+        }
+    }
+}
+
 impl<D: Disk> Writer<D> {
     pub(super) fn open(
         disk: &D,

@@ -69,7 +69,7 @@ async fn a_start_that_fails_names_the_spill_and_leaves_its_bytes() {
     assert!(mine != other_owner && mine != other_version, "{mine}");
     let cases = [
         (other_owner, "belongs to \"payments\""),
-        (other_version, "format version 7; this build reads version 1"),
+        (other_version, "format version 7; this build reads versions up to 2"),
         (mine[..mine.len() / 2].to_owned(), "manifest.json"),
     ];
     for (text, says) in cases {

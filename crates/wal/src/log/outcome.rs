@@ -112,6 +112,8 @@ pub struct SegmentInfo {
     pub next: u64,
     /// Bytes of frames and header in it.
     pub bytes: u64,
+    /// Bytes that its file has, or will have once it is full.
+    pub capacity: u64,
     /// When it was begun, by the wall time passed in.
     pub created: WallMs,
     /// When its successor was begun; `None` for the segment being written.

@@ -106,7 +106,11 @@ impl<D: Disk> Log<D> {
             drop(shared);
             let header = oldest.0.header;
             let path = oldest.0.path.clone();
-            let keep = self.spares.len() < self.options.spares_max && !self.poisoned.contains(&header.id);
+            // One that grew for a large frame would stay large for ever.
+            let grown = oldest.1.is_some_and(|end| end.offset > self.options.segment_bytes)
+                || header.capacity > self.options.segment_bytes;
+            let keep =
+                self.spares.len() < self.options.spares_max && !self.poisoned.contains(&header.id) && !grown;
             let spare = self.options.dir.join(spare_name(header.id));
             let gone = if keep { self.disk.rename(&path, &spare) } else { self.disk.remove(&path) };
             if let Err(source) = gone {

@@ -236,6 +236,7 @@ impl<D: Disk> Table<D> {
                     first: segment.header.first,
                     next: follower.map_or(shared.durable.seq, |f| f.first),
                     bytes: end.offset,
+                    capacity: segment.header.capacity.max(end.offset),
                     created: segment.header.created,
                     sealed: follower.map(|f: Header| -> WallMs { f.created }),
                 }

@@ -1,0 +1,92 @@
+//! How much of the backlog goes into one call: little where the way is narrow.
+//!
+//! What a call carries counts as delivered only once the call has ended. Over a narrow way a large one takes longer than the
+//! way is open, and every window would begin with the same records again. So each lane begins small after a start or a
+//! failure, and doubles as long as calls come back soon.
+
+use std::time::Duration;
+
+const FIRST_BYTES: usize = 4 << 10;
+const LAST_BYTES: usize = 1 << 30;
+/// A call that took less could have carried more.
+const SOON: Duration = Duration::from_millis(250);
+/// One that took more should have carried less.
+const LATE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stride {
+    bytes: usize,
+}
+
+impl Default for Stride {
+    fn default() -> Self {
+        Self { bytes: FIRST_BYTES }
+    }
+}
+
+impl Stride {
+    /// The most bytes of the next call.
+    pub(crate) fn bytes(self) -> usize {
+        self.bytes
+    }
+
+    /// A call of `bytes` came back after `took`; `whole`: with everything it carried.
+    pub(crate) fn count(&mut self, bytes: usize, took: Duration, whole: bool) {
+        if !whole {
+            self.bytes = FIRST_BYTES;
+        } else if took > LATE {
+            self.bytes = (self.bytes / 2).max(FIRST_BYTES);
+        } else if took < SOON && bytes > self.bytes / 2 {
+            self.bytes = (self.bytes * 2).min(LAST_BYTES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends over a way of so many bytes a second with this round trip; the time until `total` bytes are over, and the
+    /// longest call once the first ten are.
+    fn send(bytes_per_second: usize, round_trip: Duration, total: usize) -> (Duration, Duration) {
+        let (mut stride, mut sent, mut time, mut longest) =
+            (Stride::default(), 0, Duration::ZERO, Duration::ZERO);
+        for nth in 0.. {
+            if sent >= total {
+                break;
+            }
+            let bytes = stride.bytes().min(1_000_000);
+            let took = round_trip + Duration::from_secs_f64(bytes as f64 / bytes_per_second as f64);
+            stride.count(bytes, took, true);
+            (sent, time) = (sent + bytes, time + took);
+            if nth >= 10 {
+                longest = longest.max(took);
+            }
+        }
+        (time, longest)
+    }
+
+    #[test]
+    fn a_call_is_short_on_a_narrow_way_and_large_on_a_wide_one() {
+        for bytes_per_second in [6 << 10, 64 << 10, 1 << 20] {
+            let (time, longest) = send(bytes_per_second, Duration::from_millis(60), 20 * bytes_per_second);
+            assert!(longest <= LATE, "{bytes_per_second}: {longest:?}");
+            assert!(time < Duration::from_secs(30), "{bytes_per_second}: {time:?}");
+        }
+        let (time, _) = send(200 << 20, Duration::from_millis(3), 100 << 20);
+        assert!(time < Duration::from_secs(1), "{time:?}");
+    }
+
+    #[test]
+    fn a_failure_begins_small_again() {
+        let mut stride = Stride::default();
+        for _ in 0..8 {
+            stride.count(stride.bytes(), Duration::ZERO, true);
+        }
+        assert_eq!(stride.bytes(), FIRST_BYTES << 8);
+        stride.count(100, Duration::ZERO, true);
+        assert_eq!(stride.bytes(), FIRST_BYTES << 8, "what was small says nothing");
+        stride.count(100, Duration::ZERO, false);
+        assert_eq!(stride.bytes(), FIRST_BYTES);
+    }
+}

@@ -1,0 +1,89 @@
+//! How much may still be written: by what the files take on disk, not by what they hold.
+
+use seawall_wal::SegmentInfo;
+
+/// What the log adds to a batch: a mark, the header of a new segment, and the end of one.
+const AROUND: u64 = 4096 + 256;
+/// Segments that take room without being counted here: two for reuse, and one begun for a progress alone.
+const UNCOUNTED: u64 = 3;
+
+/// What a spill takes, and what it may still take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Bytes of segments that are full, and of frames in the last.
+    pub(crate) used: u64,
+    /// The most of it that frames may use.
+    pub(crate) max: u64,
+    /// What the last segment has room for.
+    last: u64,
+    /// What further segments may take.
+    further: u64,
+    segment: u64,
+}
+
+impl Room {
+    /// The room of a spill with a log of these segments, which with `refused` may take `disk` bytes, by segments of
+    /// `segment` bytes.
+    pub(super) fn of(log: &[SegmentInfo], refused: &[SegmentInfo], disk: u64, segment: u64) -> Self {
+        let max = disk.saturating_sub(UNCOUNTED * segment);
+        let taken: u64 = log.iter().chain(refused).map(|info| info.capacity).sum();
+        let last = log.last().map_or(0, |info| info.capacity - info.bytes);
+        Self {
+            used: taken - last,
+            max,
+            last: last.saturating_sub(AROUND),
+            further: max.saturating_sub(taken + AROUND),
+            segment: segment.saturating_sub(AROUND),
+        }
+    }
+
+    /// The most bytes of a batch whose first record has `first`; `None`: there is no room even for that.
+    ///
+    /// A batch fills the last segment up, then begins another: only a record that is larger has one of more than
+    /// the usual size for itself.
+    pub(crate) fn batch(&self, first: u64) -> Option<u64> {
+        if first <= self.last {
+            Some(self.last)
+        } else {
+            (first.max(self.segment) <= self.further).then(|| first.max(self.segment))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use seawall_core::WallMs;
+
+    const SEGMENT: u64 = 64 << 10;
+
+    fn info(bytes: u64, capacity: u64) -> SegmentInfo {
+        let (path, created) = (std::path::PathBuf::new(), WallMs(0));
+        SegmentInfo { path, first: 0, next: 0, bytes, capacity, created, sealed: None }
+    }
+
+    proptest! {
+        #[test]
+        fn the_files_stay_within_the_budget(
+            disk in (1_u64 << 20)..(4 << 20), records in proptest::collection::vec(1_u64..130_000, 1..300),
+        ) {
+            let mut log = vec![info(4096, SEGMENT)];
+            for bytes in records {
+                let room = Room::of(&log, &[], disk, SEGMENT);
+                prop_assert!(room.used <= disk);
+                let Some(most) = room.batch(bytes) else { break };
+                prop_assert!(bytes <= most);
+                // As the log does it.
+                let last = log.last_mut().unwrap();
+                if last.bytes + bytes + 48 <= last.capacity {
+                    last.bytes += bytes + 48;
+                } else {
+                    log.push(info(4096 + bytes + 48, SEGMENT.max(4096 + bytes + 96)));
+                }
+                let files: u64 = log.iter().map(|info| info.capacity).sum();
+                prop_assert!(files + UNCOUNTED * SEGMENT <= disk, "{} of {}", files, disk);
+            }
+        }
+    }
+}
