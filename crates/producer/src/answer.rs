@@ -15,27 +15,39 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// For so many records: [`Call::answer`] or [`Call::refuse`] is to be called once for each place.
     pub(crate) fn new(records: usize) -> Arc<Self> {
         let outcomes = Mutex::new(vec![None; records]);
-        Arc::new(Self { outcomes, open: AtomicUsize::new(1), done: Notify::new() })
+        Arc::new(Self { outcomes, open: AtomicUsize::new(records + 1), done: Notify::new() })
     }
 
     /// The duty to answer for the record at `place`.
     pub(crate) fn answer(self: &Arc<Self>, place: usize) -> Answer {
-        self.open.fetch_add(1, Ordering::Relaxed);
         Answer(To::Call { call: Arc::clone(self), place })
     }
 
-    pub(crate) fn put(&self, place: usize, outcome: Outcome) {
+    /// The record at `place` was not taken.
+    pub(crate) fn refuse(&self, place: usize, error: SendError) {
+        self.put(std::iter::once((place, Err(error))));
+    }
+
+    /// Answers for so many records at once.
+    fn put(&self, answers: impl Iterator<Item = (usize, Outcome)>) {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = outcomes.get_mut(place) {
-            *slot = Some(outcome);
+        let mut count = 0;
+        for (place, outcome) in answers {
+            count += 1;
+            if let Some(slot) = outcomes.get_mut(place) {
+                *slot = Some(outcome);
+            }
         }
+        drop(outcomes);
+        self.less(count);
     }
 
     /// Waits for all answers. Called once.
     pub(crate) async fn answered(&self) -> Vec<Outcome> {
-        self.one_less();
+        self.less(1);
         while self.open.load(Ordering::Acquire) > 0 {
             self.done.notified().await;
         }
@@ -43,10 +55,45 @@ impl Call {
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(SendError::Lost))).collect()
     }
 
-    fn one_less(&self) {
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+    fn less(&self, count: usize) {
+        if self.open.fetch_sub(count, Ordering::AcqRel) == count {
             self.done.notify_one();
         }
+    }
+}
+
+/// Answers given together: for a run of records of one call it is locked, and counted down, once. They are given at
+/// the latest when this is dropped.
+#[derive(Default)]
+pub(crate) struct Settled {
+    call: Option<Arc<Call>>,
+    outcomes: Vec<(usize, Outcome)>,
+}
+
+impl Settled {
+    pub(crate) fn add(&mut self, answer: &mut Answer, outcome: Outcome) {
+        match std::mem::replace(&mut answer.0, To::Nobody) {
+            To::Call { call, place } => {
+                if self.call.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &call)) {
+                    self.give();
+                    self.call = Some(call);
+                }
+                self.outcomes.push((place, outcome));
+            }
+            other => Answer(other).settle(outcome),
+        }
+    }
+
+    fn give(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.put(self.outcomes.drain(..));
+        }
+    }
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        self.give();
     }
 }
 
@@ -71,10 +118,7 @@ impl Answer {
 
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         match std::mem::replace(&mut self.0, To::Nobody) {
-            To::Call { call, place } => {
-                call.put(place, outcome);
-                call.one_less();
-            }
+            To::Call { call, place } => call.put(std::iter::once((place, outcome))),
             To::Callback(callback) => {
                 // The caller's code: its panic must not take the producer along.
                 let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| callback(outcome)));
@@ -111,5 +155,33 @@ mod tests {
         drop((first, second));
         let outcomes = call.answered().await;
         assert!(matches!(outcomes[..], [Ok(Safe::Spilled { seq: 7 }), Err(SendError::Lost)]));
+    }
+
+    #[tokio::test]
+    async fn answers_given_together_reach_each_call_and_each_callback() {
+        let (one, other) = (Call::new(3), Call::new(1));
+        let heard = Arc::new(AtomicUsize::new(0));
+        let hears = {
+            let heard = Arc::clone(&heard);
+            move |_| {
+                heard.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let mut settled = Settled::default();
+        let answers = [one.answer(0), one.answer(2), Answer::callback(hears), other.answer(0), one.answer(1)];
+        for (mut answer, seq) in answers.into_iter().zip(0..) {
+            settled.add(&mut answer, Ok(Safe::Spilled { seq }));
+        }
+        drop(settled);
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
+        let spilled = |outcomes: Vec<Outcome>| -> Vec<u64> {
+            let seq = |outcome| match outcome {
+                Ok(Safe::Spilled { seq }) => seq,
+                other => panic!("{other:?}"),
+            };
+            outcomes.into_iter().map(seq).collect()
+        };
+        assert_eq!(spilled(one.answered().await), [0, 4, 1]);
+        assert_eq!(spilled(other.answered().await), [3]);
     }
 }

@@ -94,6 +94,7 @@ mod admit;
 mod answer;
 mod error;
 mod grade;
+mod ids;
 mod inbox;
 mod options;
 mod producer;

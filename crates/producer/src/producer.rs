@@ -1,9 +1,10 @@
 //! The producer as its callers see it.
 
-use crate::admit::{Budget, NoRoom};
+use crate::admit::{Budget, NoRoom, Room};
 use crate::answer::{Answer, Call};
 use crate::error::{OpenError, SendError};
 use crate::grade::{Buffered, Grade, Outcome};
+use crate::ids::{Ids, NAMED_BYTES_MAX, Names};
 use crate::inbox::{Closing, Entry, Inbox};
 use crate::options::ProducerOptions;
 use crate::pump::Pump;
@@ -12,13 +13,11 @@ use crate::sink::Target;
 use crate::spill::Spill;
 use crate::spill::keys::Bucket;
 use crate::stats::{SinkSnapshot, Snapshot, Stats};
-use bytes::Bytes;
 use seawall_core::name::check_name;
-use seawall_core::token::TOKEN_HEADER;
-use seawall_core::{Clock, Durability, Header, Outgoing, SystemClock};
+use seawall_core::{Clock, Durability, Nanos, Outgoing, SystemClock};
 use seawall_wal::{Disk, RealDisk};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -35,9 +34,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     /// The best that the sinks, and the spill, can give.
     best: Durability,
-    /// Begins the ids of this life's records.
-    life: u64,
-    ids: AtomicU64,
+    ids: Ids,
 }
 
 /// Closes the inbox when the last clone goes: what was taken is still dealt with.
@@ -95,8 +92,7 @@ impl Producer {
             targets,
             clock,
             best,
-            life: seed,
-            ids: AtomicU64::new(0),
+            ids: Ids::new(seed),
         });
         runtime.spawn(Pump::new(Arc::clone(&shared), selector, spill).run());
         Ok(Self { handle: Arc::new(Handle(shared)) })
@@ -124,29 +120,28 @@ impl Producer {
     pub async fn send_all<G: Grade>(&self, records: Vec<Outgoing>) -> Vec<Result<G, SendError>> {
         let call = Call::new(records.len());
         let mut stopped = None;
-        let mut drafts = Drafts { producer: self, entries: Vec::with_capacity(records.len()) };
-        for (place, outgoing) in records.into_iter().enumerate() {
+        let mut drafts = Drafts::new(self, &records);
+        let mut names = self.shared().ids.names(records.len());
+        for (place, mut outgoing) in records.into_iter().enumerate() {
             if let Some(error) = &stopped {
-                call.put(place, Err(SendError::clone(error)));
+                call.refuse(place, SendError::clone(error));
                 continue;
             }
-            // What waits for room must not hold back what has it: the room may be theirs to free.
-            if !self.has_room(&outgoing) {
-                drafts.hand_over();
-            }
-            match self.admit(outgoing, G::ASKED).await {
-                Ok(mut entry) => {
-                    entry.answer = call.answer(place);
-                    drafts.entries.push(entry);
-                }
+            // A record that is bad in itself stops nobody else.
+            let weight = match self.check(&mut outgoing, G::ASKED, &mut names) {
+                Ok(weight) => weight,
                 Err(error) => {
-                    // A record that is bad in itself stops nobody else.
-                    if matches!(error, SendError::Full { .. } | SendError::Closed) {
-                        stopped = Some(error.clone());
-                    }
-                    call.put(place, Err(error));
+                    call.refuse(place, error);
+                    continue;
                 }
+            };
+            if let Err(error) = drafts.find_room(weight).await {
+                call.refuse(place, error.clone());
+                stopped = Some(error);
+                continue;
             }
+            let entry = self.entry(outgoing, weight, G::ASKED, drafts.taken);
+            drafts.entries.push(Entry { answer: call.answer(place), ..entry });
         }
         drafts.hand_over();
         drop(drafts);
@@ -214,27 +209,43 @@ impl Producer {
     }
 
     /// Whether a record has room at once.
-    fn has_room(&self, outgoing: &Outgoing) -> bool {
+    fn has_room(&self, weight: usize) -> bool {
         let (bytes, records) = self.shared().budget.used();
         let options = &self.shared().options;
-        bytes + size(outgoing) + ENTRY_BYTES <= options.memory_bytes_max
-            && records < options.memory_records_max
+        bytes + weight <= options.memory_bytes_max && records < options.memory_records_max
     }
 
     /// Checks a record, names it, and finds room for it.
     async fn admit(&self, mut outgoing: Outgoing, asked: Durability) -> Result<Entry, SendError> {
+        let weight = self.check(&mut outgoing, asked, &mut self.shared().ids.names(1))?;
+        self.find_room(weight).await?;
+        Ok(self.entry(outgoing, weight, asked, self.shared().clock.now()))
+    }
+
+    /// Checks a record and names it; what it takes of the memory's budget.
+    fn check(
+        &self,
+        outgoing: &mut Outgoing,
+        asked: Durability,
+        names: &mut Names<'_>,
+    ) -> Result<usize, SendError> {
         let shared = self.shared();
         if asked > shared.best {
             return Err(SendError::Unreachable { asked, best: shared.best });
         }
         check_name("topic", &outgoing.topic)?;
         outgoing.record.check()?;
-        shared.name(&mut outgoing)?;
-        let bytes = size(&outgoing);
+        names.name(outgoing)?;
+        let bytes = size(outgoing);
         if bytes > shared.options.record_bytes_max {
             return Err(SendError::TooLarge { bytes, max: shared.options.record_bytes_max });
         }
-        let weight = bytes + ENTRY_BYTES;
+        Ok(bytes + ENTRY_BYTES)
+    }
+
+    /// Takes room, waiting for it.
+    async fn find_room(&self, weight: usize) -> Result<(), SendError> {
+        let shared = self.shared();
         shared.budget.admit(weight, shared.options.max_block).await.map_err(|no_room| match no_room {
             NoRoom::Closed => SendError::Closed,
             NoRoom::Full => SendError::Full {
@@ -243,19 +254,21 @@ impl Producer {
                 records_max: shared.options.memory_records_max,
                 cause: shared.stats.gauges().cause(),
             },
-        })?;
-        let taken = shared.clock.now();
-        Ok(Entry {
+        })
+    }
+
+    fn entry(&self, outgoing: Outgoing, weight: usize, asked: Durability, taken: Nanos) -> Entry {
+        Entry {
             bucket: Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()),
             outgoing,
             weight,
             asked,
             answer: Answer::nobody(),
             taken,
-            deadline: taken.plus(shared.options.timeout),
+            deadline: taken.plus(self.shared().options.timeout),
             attempted: false,
             shadow: None,
-        })
+        }
     }
 
     fn hand_over(&self, entries: impl IntoIterator<Item = Entry>) {
@@ -271,9 +284,36 @@ impl Producer {
 struct Drafts<'a> {
     producer: &'a Producer,
     entries: Vec<Entry>,
+    /// For those that are still to come.
+    room: Room<'a>,
+    /// When the last of them had room.
+    taken: Nanos,
 }
 
-impl Drafts<'_> {
+impl<'a> Drafts<'a> {
+    /// Room for all of `records` is taken at once, where it is there.
+    fn new(producer: &'a Producer, records: &[Outgoing]) -> Self {
+        let shared = producer.shared();
+        let each = ENTRY_BYTES + NAMED_BYTES_MAX;
+        let bytes = records.iter().map(|outgoing| size(outgoing) + each).sum();
+        let room = shared.budget.take_ahead(bytes, records.len());
+        Self { producer, entries: Vec::with_capacity(records.len()), room, taken: shared.clock.now() }
+    }
+
+    /// Room for one record more.
+    async fn find_room(&mut self, weight: usize) -> Result<(), SendError> {
+        if self.room.spend(weight) {
+            return Ok(());
+        }
+        // What waits for room must not hold back what has it: the room may be theirs to free.
+        if !self.producer.has_room(weight) {
+            self.hand_over();
+        }
+        self.producer.find_room(weight).await?;
+        self.taken = self.producer.shared().clock.now();
+        Ok(())
+    }
+
     fn hand_over(&mut self) {
         self.producer.hand_over(std::mem::take(&mut self.entries));
     }
@@ -284,18 +324,6 @@ impl Drop for Drafts<'_> {
         for entry in &self.entries {
             self.producer.shared().budget.free(entry.weight, 1);
         }
-    }
-}
-
-impl Shared {
-    /// Gives the record an id where it has none.
-    fn name(&self, outgoing: &mut Outgoing) -> Result<(), SendError> {
-        if outgoing.record.headers.get(TOKEN_HEADER).is_none() {
-            let id = format!("{:016x}-{:x}", self.life, self.ids.fetch_add(1, Relaxed));
-            let name = Bytes::from_static(TOKEN_HEADER.as_bytes());
-            outgoing.record.headers.push(Header::from_bytes(name, Bytes::from(id))?);
-        }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::lane::{Answers, Flight, Load, Replayed, Sent};
 use super::{Done, Pump};
+use crate::answer::Settled;
 use crate::error::{Left, SendError};
 use crate::grade::Safe;
 use crate::inbox::Entry;
@@ -130,7 +131,8 @@ impl<D: Disk> Pump<D> {
 
     fn begin_live(&mut self, at: usize, grant: Grant) -> Option<(bool, usize)> {
         let (bytes_max, records_max) = (self.shared.options.batch_bytes, self.shared.options.batch_records);
-        let (mut bytes, mut sent, mut records) = (0, Vec::new(), Vec::new());
+        let most = self.lanes[at].live.len().min(records_max);
+        let (mut bytes, mut sent, mut records) = (0, Vec::with_capacity(most), Vec::with_capacity(most));
         let mut deadline = Nanos(u64::MAX);
         while let Some(weight) = self.lanes[at].live.front().map(|entry| entry.weight) {
             if !sent.is_empty() && (bytes + weight > bytes_max || sent.len() >= records_max) {
@@ -280,6 +282,7 @@ impl<D: Disk> Pump<D> {
         let on_disk: Vec<Bucket> = sent.iter().filter_map(on_disk).collect();
         let mut again = Vec::new();
         let mut paths = [0_u64; 4];
+        let mut settled = Settled::default();
         for (sent, answer) in sent.into_iter().zip(answers) {
             match (sent, answer) {
                 (Sent::Mine(entry), Ok(_)) if on_disk.contains(&entry.bucket) => again.push(entry),
@@ -287,12 +290,12 @@ impl<D: Disk> Pump<D> {
                     let path = if entry.attempted { Path::Buffer } else { Path::Direct };
                     paths[path as usize] += 1;
                     let outcome = self.delivered(sink, receipt, entry.asked);
-                    entry.answer.settle(outcome);
+                    settled.add(&mut entry.answer, outcome);
                     self.free(entry.weight, 1);
                 }
                 (Sent::Mine(mut entry), Err(fault)) if fault.class() == Class::Permanent => {
                     let sink = Arc::clone(&self.shared.targets[sink].name);
-                    entry.answer.settle(Err(SendError::Refused { sink, fault }));
+                    settled.add(&mut entry.answer, Err(SendError::Refused { sink, fault }));
                     self.free(entry.weight, 1);
                 }
                 (Sent::Mine(entry), Err(_)) => again.push(entry),
@@ -304,6 +307,7 @@ impl<D: Disk> Pump<D> {
                 (Sent::OnDisk { .. }, Err(_)) | (Sent::Queued, _) => {}
             }
         }
+        drop(settled);
         for path in Path::ALL {
             self.shared.stats.count(sink, path, paths[path as usize]);
         }

@@ -3,7 +3,7 @@
 use super::hold::Held;
 use super::lane::{Load, Sent};
 use super::{Done, Pump};
-use crate::answer::Answer;
+use crate::answer::{Answer, Settled};
 use crate::error::SendError;
 use crate::grade::Safe;
 use crate::inbox::Entry;
@@ -326,8 +326,9 @@ impl<D: Disk> Pump<D> {
                 }
                 backlog.room = backlog.spill.room();
                 self.shared.stats.count(self.selector.active(), Path::Spill, count);
+                let mut settled = Settled::default();
                 for ((entry, bytes), seq) in entries.into_iter().zip(bytes).zip(appended.first..) {
-                    self.on_disk(entry, seq, bytes);
+                    self.on_disk(entry, seq, bytes, &mut settled);
                 }
             }
             Err(error) => {
@@ -355,7 +356,7 @@ impl<D: Disk> Pump<D> {
     }
 
     /// `entry` is on disk: its caller is told, or waits on.
-    fn on_disk(&mut self, mut entry: Entry, seq: u64, bytes: usize) {
+    fn on_disk(&mut self, mut entry: Entry, seq: u64, bytes: usize, settled: &mut Settled) {
         let Some(backlog) = &mut self.backlog else { return };
         backlog.keys.unqueue(entry.bucket);
         backlog.keys.spill(entry.bucket);
@@ -369,7 +370,7 @@ impl<D: Disk> Pump<D> {
         }
         let (asked, deadline) = (entry.asked, entry.deadline);
         if asked <= Durability::Synced || entry.answer.is_settled() {
-            entry.answer.settle(Ok(Safe::Spilled { seq }));
+            settled.add(&mut entry.answer, Ok(Safe::Spilled { seq }));
             self.free(entry.weight, 1);
         } else {
             let answer = std::mem::replace(&mut entry.answer, Answer::nobody());

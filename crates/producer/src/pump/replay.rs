@@ -20,14 +20,20 @@ const READ_RETRY: Duration = Duration::from_secs(5);
 const READ_AGAIN: Duration = Duration::from_millis(100);
 /// Read at a time at most.
 const READ_BYTES: usize = 1 << 20;
+/// Read ahead while the sink is away: enough to ask it whether it is back.
+const PROBE_BYTES: usize = 64 << 10;
 
 /// Records that a sink refused for good, with what it said.
 pub(super) type Refused = Vec<(Replayed, Fault)>;
 
 impl<D: Disk> Pump<D> {
-    /// Reads on, as far as the window goes. Not only while the sink is up: what is read is what probes it.
+    /// Reads on, as far as the window goes. While the sink is away a little is read all the same: what is read is what
+    /// probes it. The rest stays where it is, so that writing to the disk does not share it with reading.
     pub(super) fn read_on(&mut self, now: Nanos) {
-        let window = self.shared.options.replay.window_bytes;
+        let mut window = self.shared.options.replay.window_bytes;
+        if !self.selector.is_up(now) {
+            window = window.min(PROBE_BYTES);
+        }
         let Some(backlog) = &mut self.backlog else { return };
         if backlog.reading.is_some()
             || backlog.read_next >= backlog.next
