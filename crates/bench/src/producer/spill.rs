@@ -65,12 +65,37 @@ fn slowest(name: &str, load: Load, mut log: impl Durably + 'static) -> Contender
     })
 }
 
-/// A producer whose sink is gone.
+/// A producer whose sink is gone. Its caller is a task of the producer's runtime, as a service's handlers are, and its
+/// values are `Bytes`, as what was read from a socket is.
 struct Spilling {
     runtime: Runtime,
-    producer: Producer,
+    caller: Caller,
     up: Arc<AtomicBool>,
-    next: u64,
+}
+
+#[derive(Clone)]
+struct Caller {
+    producer: Producer,
+    topic: Arc<str>,
+    keys: Arc<[Bytes]>,
+    values: Arc<[Bytes]>,
+}
+
+impl Caller {
+    async fn write(&self, records: usize) -> Result<(), BenchError> {
+        let record = |(key, value): (&Bytes, &Bytes)| {
+            let record = Record::new(key.clone(), value.clone());
+            Outgoing { topic: Arc::clone(&self.topic), partition: None, record }
+        };
+        let records = self.keys.iter().cycle().zip(self.values.iter().cycle()).map(record).take(records);
+        for answer in self.producer.send_all::<Synced>(records.collect()).await {
+            let receipt = answer.map_err(BenchError::of("producer"))?;
+            if !matches!(receipt.place, Safe::Spilled { .. }) {
+                return Err(BenchError::Incomplete { who: "the disk".to_owned(), done: 0, asked: 1 });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Spilling {
@@ -82,19 +107,24 @@ impl Spilling {
             .map_err(BenchError::io("a tokio runtime"))?;
         let up = Arc::new(AtomicBool::new(true));
         let sink = Switch::<KafkaSink> { up: Arc::clone(&up), to: None };
-        let spill = SpillOptions::new(dir.join("log"), "bench");
+        // Segments as large as those of the logs beside it.
+        let disk_bytes_max = 16 * wal::SEGMENT_BYTES;
+        let spill = SpillOptions { disk_bytes_max, ..SpillOptions::new(dir.join("log"), "bench") };
         let options = ProducerOptions { spill: Some(spill), ..ProducerOptions::default() };
         let opened = {
             let _entered = runtime.enter();
             Producer::open(options, vec![Target::new("switch", sink)])
         };
         let producer = opened.map_err(BenchError::of("producer"))?;
-        let mut spilling = Self { runtime, producer, up, next: 0 };
+        let keys = (0..1_000_u64).map(|key| Bytes::copy_from_slice(&key.to_be_bytes())).collect();
+        let values = wal::frames(256).into_iter().map(Bytes::from).collect();
+        let mut spilling =
+            Self { runtime, caller: Caller { producer, topic: "spill".into(), keys, values }, up };
         // Segments are recycled in what is measured, as in a long life.
         let frames = wal::frames(256);
-        spilling.tidy()?;
-        for _ in 0..4 * wal::SEGMENT_BYTES / (256 * 1024) {
-            spilling.write(&frames)?;
+        for _ in 0..4 {
+            spilling.tidy()?;
+            spilling.write_groups(&frames, wal::SEGMENT_BYTES / (256 * 1024))?;
         }
         spilling.tidy()?;
         Ok(spilling)
@@ -103,18 +133,18 @@ impl Spilling {
 
 impl Durably for Spilling {
     fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), BenchError> {
-        let records = frames.iter().map(|frame| {
-            self.next += 1;
-            let key = Bytes::copy_from_slice(&(self.next % 1_000).to_be_bytes());
-            Outgoing { topic: "spill".into(), partition: None, record: Record::new(key, frame.clone()) }
-        });
-        for answer in self.runtime.block_on(self.producer.send_all::<Synced>(records.collect())) {
-            let receipt = answer.map_err(BenchError::of("producer"))?;
-            if !matches!(receipt.place, Safe::Spilled { .. }) {
-                return Err(BenchError::Incomplete { who: "the disk".to_owned(), done: 0, asked: 1 });
+        self.runtime.block_on(self.caller.write(frames.len()))
+    }
+
+    fn write_groups(&mut self, frames: &[Vec<u8>], groups: u64) -> Result<(), BenchError> {
+        let (caller, records) = (self.caller.clone(), frames.len());
+        let task = self.runtime.spawn(async move {
+            for _ in 0..groups {
+                caller.write(records).await?;
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        self.runtime.block_on(task).map_err(BenchError::of("the caller"))?
     }
 
     /// Delivers what is there, and takes the sink away again.
@@ -123,7 +153,7 @@ impl Durably for Spilling {
         self.wait(|producer| producer.snapshot().backlog_records == 0);
         self.up.store(false, Relaxed);
         for _ in 0..100 {
-            if self.producer.snapshot().state == State::Spilling {
+            if self.caller.producer.snapshot().state == State::Spilling {
                 break;
             }
             self.write(&wal::frames(1))?;
@@ -134,7 +164,7 @@ impl Durably for Spilling {
 
 impl Spilling {
     fn wait(&self, what: impl Fn(&Producer) -> bool) {
-        while !what(&self.producer) {
+        while !what(&self.caller.producer) {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

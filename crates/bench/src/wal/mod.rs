@@ -103,6 +103,11 @@ pub(crate) struct Load {
 pub(crate) trait Durably {
     fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), BenchError>;
 
+    /// A round: each group is durable before the next is written.
+    fn write_groups(&mut self, frames: &[Vec<u8>], groups: u64) -> Result<(), BenchError> {
+        (0..groups).try_for_each(|_| self.write(frames))
+    }
+
     fn tidy(&mut self) -> Result<(), BenchError> {
         Ok(())
     }
@@ -117,12 +122,7 @@ pub(crate) fn contender(
 ) -> Contender {
     let frames = frames(load.per_sync);
     Contender::new(name, version, move || {
-        let (written, took) = timed(|| {
-            for _ in 0..load.groups {
-                log.write(&frames)?;
-            }
-            Ok::<(), BenchError>(())
-        });
+        let (written, took) = timed(|| log.write_groups(&frames, load.groups));
         written?;
         log.tidy()?;
         Ok((load.groups * load.per_sync as u64) as f64 / took.as_secs_f64())
