@@ -25,7 +25,7 @@ pub use pipeline::{
     Adaptive, Breaker, Claim, ClaimStore, Commit, Concurrency, DeadLetter, Drain, Guard, Mode, Ordering,
     Pipeline, Push, Queue, RatePerSecond, Retry, RetryBudget,
 };
-pub use producer::{Asked, Producer, Replay};
+pub use producer::{Asked, ClusterBackoff, ClusterBreaker, DiskCompression, Producer, Replay};
 pub use reload::restart_fields;
 pub use schema::{nearest, schema};
 pub use secret::{BearerToken, SecretError, TOKEN_BYTES_MIN};

@@ -3,6 +3,7 @@
 use super::units::{Period, Size};
 use schemars::JsonSchema;
 use seawall_core::Durability;
+use seawall_producer::Compression;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -17,6 +18,9 @@ pub struct Producer {
     pub dir: Option<PathBuf>,
     /// Bytes that each spill may take on disk. When it is full, records wait for `max_block` and are refused.
     pub disk: Size,
+    /// How what is put on disk from now on is compressed. What lies there is read either way; but once there is
+    /// something compressed, a Seawall that does not know of compression refuses the spill.
+    pub disk_compression: DiskCompression,
     /// Bytes of records that each producer may hold in memory, waiting or on their way.
     pub memory: Size,
     /// Records that each producer may hold in memory.
@@ -45,8 +49,71 @@ pub struct Producer {
     pub delivery_timeout: Period,
     /// How long the end of the process waits for the cluster; what is left then is put on disk.
     pub close_within: Period,
+    /// When a cluster counts as gone.
+    pub breaker: ClusterBreaker,
+    /// The waits before a cluster that failed is asked again.
+    pub backoff: ClusterBackoff,
     /// The way back from the disk.
     pub replay: Replay,
+}
+
+/// How what is on disk is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskCompression {
+    /// Not at all.
+    #[default]
+    None,
+    /// LZ4, in blocks of up to 64 KiB of records that are written together.
+    Lz4,
+}
+
+impl From<DiskCompression> for Compression {
+    fn from(compression: DiskCompression) -> Self {
+        match compression {
+            DiskCompression::None => Self::None,
+            DiskCompression::Lz4 => Self::Lz4,
+        }
+    }
+}
+
+/// When a cluster counts as gone: further clusters and the disk take over at once, and it is probed. Calls are counted,
+/// not records.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterBreaker {
+    /// Opens when this part of the calls in the window failed: above 0, at most 1.
+    pub failure_ratio: f64,
+    /// The window that is looked at. Without it, five times `delivery_timeout`, at least 10s.
+    pub window: Option<Period>,
+    /// Calls in the window before the ratio means anything.
+    pub min_calls: u32,
+    /// How long it stays open before it probes.
+    pub open_for: Period,
+    /// Probes that must succeed before it closes.
+    pub probes: u32,
+}
+
+impl Default for ClusterBreaker {
+    fn default() -> Self {
+        Self { failure_ratio: 0.5, window: None, min_calls: 3, open_for: Period::from_secs(1), probes: 2 }
+    }
+}
+
+/// The waits before a cluster that failed is asked again: `base`, then twice as long each time, with jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterBackoff {
+    /// The first.
+    pub base: Period,
+    /// The longest: about so late is it noticed that the cluster is back.
+    pub max: Period,
+}
+
+impl Default for ClusterBackoff {
+    fn default() -> Self {
+        Self { base: Period::from_millis(100), max: Period::from_secs(5) }
+    }
 }
 
 /// How safe a record is to be before its receipt is given.
@@ -94,6 +161,7 @@ impl Default for Producer {
         Self {
             dir: None,
             disk: Size(1 << 30),
+            disk_compression: DiskCompression::default(),
             memory: Size::mib(64),
             memory_records: 65_536,
             record_max: None,
@@ -106,6 +174,8 @@ impl Default for Producer {
             patience: Period::from_millis(500),
             delivery_timeout: Period::from_secs(10),
             close_within: Period::from_secs(10),
+            breaker: ClusterBreaker::default(),
+            backoff: ClusterBackoff::default(),
             replay: Replay::default(),
         }
     }

@@ -100,6 +100,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nreplay.share = 1.5",
     ),
     (
+        "producer's compression",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\ndisk_compression = \"zstd\"",
+    ),
+    (
+        "producer's breaker",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nbreaker = { failure_ratio = 0, window = \"1ms\", min_calls = 0, open_for = \"2h\", probes = 0 }\nbackoff = { base = \"10s\", max = \"1s\" }",
+    ),
+    (
         "producer's memory",
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nmemory = \"8GiB\"\ndisk = 0\nmax_block = \"2h\"",
     ),
@@ -197,6 +205,15 @@ fn the_kafka_example_holds_the_defaults() {
     expected.pipeline[0].member = Some(Member::default());
     expected.pipeline[0].dead_letter.topic = Some("orders.dlq".to_owned());
     assert_eq!(config, expected);
+}
+
+/// The edge example is one; what it chooses stands in it with the reason.
+#[test]
+fn the_edge_example_is_one() {
+    let config = parse(&example_called("edge.toml"), "edge.toml").expect("valid");
+    let producer = config.producer.expect("it is about that");
+    assert_eq!(producer.disk_compression, DiskCompression::Lz4);
+    assert_eq!(producer.backoff.max, Period::from_secs(1));
 }
 
 /// A password that stands in the file, in whatever wrong way, is in no message.

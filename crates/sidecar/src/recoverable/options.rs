@@ -1,7 +1,7 @@
 //! From the configuration to the producer's own options.
 
 use crate::config;
-use seawall_guard::BreakerOptions;
+use seawall_guard::{Backoff, BreakerOptions};
 use seawall_producer::{ProducerOptions, ReplayOptions, SpillOptions};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,8 +24,21 @@ pub(crate) fn options(config: &config::Producer, dir: PathBuf, owner: &str) -> P
     let record_bytes_max = config::Size(record_max(config)).as_usize();
     let defaults = ProducerOptions::default();
     let delivery = config.delivery_timeout.0;
-    let window =
+    let derived =
         delivery.saturating_mul(WINDOW_CALLS).clamp(defaults.breaker.window, Duration::from_hours(1));
+    let breaker = BreakerOptions {
+        failure_ratio: config.breaker.failure_ratio,
+        calls_min: config.breaker.min_calls,
+        window: config.breaker.window.map_or(derived, |window| window.0),
+        open_for: config.breaker.open_for.0,
+        probes: config.breaker.probes,
+        ..defaults.breaker
+    };
+    let spill = SpillOptions {
+        disk_bytes_max: config.disk.0,
+        compression: config.disk_compression.into(),
+        ..SpillOptions::new(dir, owner)
+    };
     ProducerOptions {
         memory_bytes_max: config.memory.as_usize(),
         memory_records_max: config.memory_records,
@@ -36,7 +49,8 @@ pub(crate) fn options(config: &config::Producer, dir: PathBuf, owner: &str) -> P
         batch_bytes: defaults.batch_bytes.min(config.memory.as_usize() / 4).max(record_bytes_max),
         patience: config.patience.0,
         call_timeout: delivery.saturating_add(CALL_SLACK),
-        breaker: BreakerOptions { window, ..defaults.breaker },
+        breaker,
+        backoff: Backoff { base: config.backoff.base.0, max: config.backoff.max.0, ..defaults.backoff },
         failback_after: config.failback_after.0,
         replay: ReplayOptions {
             window_bytes: defaults.replay.window_bytes.max(record_bytes_max),
@@ -44,7 +58,7 @@ pub(crate) fn options(config: &config::Producer, dir: PathBuf, owner: &str) -> P
             bytes_per_second: config.replay.rate.map(|size| size.0),
             ..defaults.replay
         },
-        spill: Some(SpillOptions { disk_bytes_max: config.disk.0, ..SpillOptions::new(dir, owner) }),
+        spill: Some(spill),
         ..defaults
     }
 }

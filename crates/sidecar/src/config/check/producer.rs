@@ -1,7 +1,7 @@
 //! The recoverable producer: its budgets among each other, and the clusters it names.
 
 use super::super::cluster::LOG;
-use super::super::producer::Producer;
+use super::super::producer::{ClusterBackoff, ClusterBreaker, Producer};
 use super::super::settings::Config;
 use super::super::units::{Period, Size};
 use super::Complaints;
@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, out: &mut Complaints) {
     let before = out.0.len();
     budgets(producer, out);
     times(producer, out);
+    failures(producer, out);
     if out.0.len() > before {
         return;
     }
@@ -59,6 +60,26 @@ fn budgets(producer: &Producer, out: &mut Complaints) {
             );
             out.add(TABLE, "record_max", problem, fix);
         }
+    }
+}
+
+fn failures(producer: &Producer, out: &mut Complaints) {
+    let (ms, hour) = (Period::from_millis(1), Period::from_secs(3600));
+    let ClusterBreaker { failure_ratio, window, min_calls, open_for, probes } = producer.breaker;
+    let table = format!("{TABLE}.breaker");
+    super::ratio(&table, "failure_ratio", failure_ratio, out);
+    if let Some(window) = window {
+        out.range(&table, "window", window, Period::from_millis(10), hour);
+    }
+    out.range(&table, "min_calls", min_calls, 1, 1_000_000);
+    out.range(&table, "open_for", open_for, ms, hour);
+    out.range(&table, "probes", probes, 1, 1_000);
+    let ClusterBackoff { base, max } = producer.backoff;
+    let table = format!("{TABLE}.backoff");
+    out.range(&table, "base", base, ms, hour);
+    out.range(&table, "max", max, ms, hour);
+    if base > max {
+        out.add(&table, "base", format!("it lies above max = {max}"), "base is at most max");
     }
 }
 
