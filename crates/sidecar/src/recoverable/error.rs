@@ -2,7 +2,9 @@
 
 use seawall_core::{Class, Classify};
 use seawall_producer::OpenError;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why a recoverable producer does not start. Nothing in any spill was changed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -27,6 +29,15 @@ pub enum RecoverableError {
         /// How many.
         records: u64,
     },
+    /// The directory of all spills cannot be read: nobody knows whether records wait in it.
+    #[error("the directory of spills {} cannot be read: acknowledged records may wait in it", dir.display())]
+    Spills {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system answered.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// A spill that no producer of this configuration uses cannot be looked at.
     #[error(
         "the spill {}, which no producer of this configuration uses, cannot be looked at; `seawall wal verify` says \
@@ -47,7 +58,7 @@ impl RecoverableError {
         match self {
             Self::Open { source, .. } => matches!(source, OpenError::Options { .. } | OpenError::Guard(_)),
             Self::Orphan { .. } => true,
-            Self::Unread { .. } => false,
+            Self::Unread { .. } | Self::Spills { .. } => false,
         }
     }
 }
@@ -57,6 +68,7 @@ impl Classify for RecoverableError {
         match self {
             Self::Open { source, .. } | Self::Unread { source, .. } => source.class(),
             Self::Orphan { .. } => Class::Permanent,
+            Self::Spills { .. } => Class::Transient,
         }
     }
 }

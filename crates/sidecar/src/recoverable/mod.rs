@@ -14,6 +14,7 @@ use seawall_producer::spill::look;
 use seawall_producer::{Producer, Replicated, Safe, SendError, Snapshot, Synced, Target};
 use seawall_wal::RealDisk;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -152,11 +153,18 @@ fn root(config: &Config) -> PathBuf {
 
 /// Records in a spill that nobody would deliver are not passed over in silence.
 fn find_orphans(root: &Path, wanted: &[Wanted]) -> Result<(), RecoverableError> {
-    // No such directory: no spill.
-    let Ok(entries) = std::fs::read_dir(root) else { return Ok(()) };
+    let unread =
+        |source: std::io::Error| RecoverableError::Spills { dir: root.to_owned(), source: Arc::new(source) };
+    let entries = match std::fs::read_dir(root) {
+        Ok(entries) => entries.collect::<Result<Vec<_>, _>>().map_err(unread)?,
+        // No such directory: no spill.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unread(error)),
+    };
     let ours: BTreeSet<PathBuf> = wanted.iter().map(|wanted| root.join(wanted.name())).collect();
     let mut others: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
+        .into_iter()
+        .map(|entry| entry.path())
         .filter(|dir| !ours.contains(dir) && look::is_spill(dir))
         .collect();
     others.sort();

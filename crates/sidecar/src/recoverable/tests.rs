@@ -102,6 +102,23 @@ async fn a_start_that_fails_names_the_spill_and_leaves_its_bytes() {
     stop.cancel();
 }
 
+#[tokio::test]
+async fn a_directory_of_spills_that_cannot_be_read_ends_the_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("data/spill");
+    std::fs::create_dir_all(dir.path().join("data")).expect("made");
+    // A file in its place: whoever runs the tests, it is no directory to read.
+    std::fs::write(&root, "").expect("written");
+    for producer in ["", "[producer]"] {
+        let error = Producers::open(&config(dir.path(), producer), &Clusters::default()).expect_err("unread");
+        assert!(matches!(&error, RecoverableError::Spills { dir, .. } if *dir == root), "{error}");
+        assert!(!error.is_config(), "{error}");
+    }
+    std::fs::remove_file(&root).expect("removed");
+    let none = Producers::open(&config(dir.path(), ""), &Clusters::default()).expect("no spill");
+    assert!(none.all().is_empty());
+}
+
 #[test]
 fn each_refusal_has_its_status_and_says_when_to_come_back() {
     let full = SendError::Full { waited: Duration::ZERO, bytes_max: 1, records_max: 1, cause: None };
