@@ -19,5 +19,5 @@ pub use bookmark::Bookmark;
 pub use connection::Connection;
 pub use error::KafkaError;
 pub use reader::Reader;
-pub use sink::{KafkaSink, SinkOptions};
+pub use sink::{Compression, KafkaSink, SinkOptions};
 pub use source::{KafkaSource, SourceOptions, StartAt};

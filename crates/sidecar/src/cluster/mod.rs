@@ -129,6 +129,7 @@ impl Cluster {
                 .map_or(DELIVERY_WITHIN, |producer| producer.delivery_timeout.0),
             // The topic's own bound decides.
             record_bytes_max: RECORD_BYTES_MAX,
+            compression: settings.compression.into(),
             ..SinkOptions::default()
         };
         Ok(Self(Arc::new(Inner {

@@ -21,6 +21,10 @@ pub struct Cluster {
     pub name: String,
     /// Some of its brokers as `"host:port"`; the others are learnt from them.
     pub bootstrap: Vec<String>,
+    /// How what is sent to it is compressed, batch by batch. Its topics must allow it (`compression.type`: `producer`, or
+    /// the brokers compress once more). Consumers need no setting.
+    #[serde(default)]
+    pub compression: Compression,
     /// Settings of the client (librdkafka), each name in quotes: `"security.protocol" = "SASL_SSL"`. Those that
     /// Seawall sets itself are refused, secrets belong into `secrets`. With `"sasl.mechanism" = "OAUTHBEARER"`,
     /// `"sasl.oauthbearer.token.endpoint.url" = "file:///…"` names the file that another program keeps the token in; it
@@ -31,6 +35,35 @@ pub struct Cluster {
     /// `"sasl.password" = { file = "kafka.password" }` or `{ env = "KAFKA_PASSWORD" }`.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretPlace>,
+}
+
+/// How what is sent is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip: every client reads it, and it costs the most.
+    Gzip,
+    /// Snappy.
+    Snappy,
+    /// LZ4, the cheapest.
+    Lz4,
+    /// Zstandard, the smallest; brokers from Kafka 2.1 on.
+    Zstd,
+}
+
+impl From<Compression> for seawall_kafka::Compression {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            Compression::Gzip => Self::Gzip,
+            Compression::Snappy => Self::Snappy,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// The value of a client setting.

@@ -19,7 +19,7 @@ mod settings;
 mod units;
 
 pub use check::{Complaint, check, check_limits};
-pub use cluster::{Cluster, LOG, Member, Property, SecretPlace, StartAt};
+pub use cluster::{Cluster, Compression, LOG, Member, Property, SecretPlace, StartAt};
 pub use error::{ConfigError, Finding};
 pub use pipeline::{
     Adaptive, Breaker, Claim, ClaimStore, Commit, Concurrency, DeadLetter, Drain, Guard, Mode, Ordering,

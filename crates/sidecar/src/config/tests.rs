@@ -100,6 +100,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nreplay.share = 1.5",
     ),
     (
+        "cluster's compression",
+        "[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\ncompression = \"brotli\"\n[cluster.properties]\n\"compression.type\" = \"zstd\"",
+    ),
+    (
         "producer's compression",
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\ndisk_compression = \"zstd\"",
     ),
