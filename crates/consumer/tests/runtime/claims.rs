@@ -3,6 +3,7 @@
 use crate::ms;
 use crate::stage::broker::Broker;
 use crate::stage::{Stage, TokioClock, keyed, options, orders};
+use seawall_consumer::ConsumerOptions;
 use seawall_core::handler::HandlerFn;
 use seawall_core::{Delivery, Outcome};
 use seawall_idempotency::{ClaimRequest, MemoryConfig, MemoryStore, OwnerId, Store};
@@ -12,6 +13,11 @@ use std::time::Duration;
 
 fn memory() -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(MemoryConfig::default(), TokioClock::shared()))
+}
+
+/// A stage whose handler finishes everything.
+fn acknowledging<T: Store>(options: ConsumerOptions, broker: &Broker, store: &Arc<T>) -> Stage {
+    Stage::start_with(options, broker, HandlerFn(|_| async { Outcome::Ack }), Some(Arc::clone(store)), 10, 1)
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,14 +52,7 @@ async fn a_record_that_another_owner_holds_waits_for_the_lease_and_no_longer() {
     let token = seawall_core::Token::of_origin("orders", 0, 0);
     let lease = Duration::from_secs(20);
     store.claim(vec![ClaimRequest { token, owner: OwnerId(99), lease }]).await;
-    let stage = Stage::start_with(
-        options(),
-        &broker,
-        HandlerFn(|_| async { Outcome::Ack }),
-        Some(Arc::clone(&store)),
-        10,
-        1,
-    );
+    let stage = acknowledging(options(), &broker, &store);
     broker.assign(&orders());
     ms(19_000).await;
     assert_eq!(stage.running.snapshot().totals.acked, 0);
@@ -71,14 +70,7 @@ async fn a_repeat_right_behind_waits_for_the_completion_and_not_for_the_lease() 
     broker.produce(&orders(), record.clone());
     broker.produce(&orders(), record);
     let store = Arc::new(crate::stage::thief::Slow::new(memory(), 2));
-    let stage = Stage::start_with(
-        options(),
-        &broker,
-        HandlerFn(|_| async { Outcome::Ack }),
-        Some(Arc::clone(&store)),
-        10,
-        1,
-    );
+    let stage = acknowledging(options(), &broker, &store);
     let lease = options().lease;
     broker.assign(&orders());
     ms(u64::try_from(lease.as_millis()).expect("short") / 2).await;
@@ -108,14 +100,7 @@ async fn a_zombie_acknowledges_nothing() {
     let broker = Broker::default();
     broker.produce(&orders(), keyed("a", "v"));
     let store = Arc::new(crate::stage::thief::Thief::new(memory()));
-    let stage = Stage::start_with(
-        options,
-        &broker,
-        HandlerFn(|_| async { Outcome::Ack }),
-        Some(Arc::clone(&store)),
-        10,
-        1,
-    );
+    let stage = acknowledging(options, &broker, &store);
     broker.assign(&orders());
     stage.until("fenced", |snapshot| snapshot.totals.fenced == 1).await;
     assert_eq!(stage.running.snapshot().totals.acked, 0);
@@ -131,14 +116,7 @@ async fn a_record_is_settled_only_after_its_completion_is_durable() {
     let broker = Broker::default();
     broker.produce(&orders(), keyed("a", "v"));
     let store = Arc::new(crate::stage::thief::Slow::new(memory(), 5));
-    let stage = Stage::start_with(
-        options(),
-        &broker,
-        HandlerFn(|_| async { Outcome::Ack }),
-        Some(Arc::clone(&store)),
-        10,
-        1,
-    );
+    let stage = acknowledging(options(), &broker, &store);
     broker.assign(&orders());
     stage.until("refused completions", |_| store.left() < 4).await;
     assert_eq!(stage.running.snapshot().partitions[0].watermark, 0);
