@@ -99,9 +99,9 @@ impl Member {
     fn commit(&mut self, topic: &str, partition: u32, watermark: u64) {
         let position = Position { watermark, beyond: bytes::Bytes::new() };
         let generation = self.held[&partition];
-        self.source
-            .commit(&[Commit { partition: TopicPartition::new(topic, partition), generation, position }])
-            .unwrap();
+        let commit = [Commit { partition: TopicPartition::new(topic, partition), generation, position }];
+        // Asked for again until it is answered, as the consumer does it.
+        wait_for("a commit is taken", Duration::from_mins(1), || self.source.commit(&commit).ok());
     }
 }
 

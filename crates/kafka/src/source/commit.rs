@@ -24,7 +24,7 @@ type Answer = Result<(), KafkaError>;
 
 /// How long the poll loop waits for a commit: many times what a healthy coordinator takes, and short enough that one
 /// that is away costs little of the fetching.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The side of the poll loop.
 pub(super) struct Committer {

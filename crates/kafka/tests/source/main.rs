@@ -179,7 +179,7 @@ fn a_member_that_was_thrown_out_loses_its_partitions_and_gets_them_anew() {
     let (generation, _) = member.held[&tp];
     std::thread::sleep(Duration::from_secs(9));
     let late = Commit { partition: tp.clone(), generation, position: nothing(10) };
-    let fault = member.source.commit(std::slice::from_ref(&late)).unwrap_err();
+    let fault = stage::answer(&mut member.source, std::slice::from_ref(&late)).unwrap_err();
     assert_eq!(fault.class(), Class::Permanent, "the group has moved on, and no retry helps: {fault}");
     assert!(fault.to_string().contains("drop what was held"), "{fault}");
     // Told apart from a revocation, and joined again by itself.

@@ -8,7 +8,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use seawall_consumer::track::{OffsetSet, codec};
-use seawall_core::{Commit, Event, Fetched, Generation, Limit, Offset, Position, Source, TopicPartition};
+use seawall_core::{
+    Class, Commit, Event, Fault, Fetched, Generation, Limit, Offset, Position, Source, TopicPartition,
+};
 use seawall_infra::{KafkaCluster, KafkaOptions, kafka_or_skip};
 use seawall_kafka::{Connection, KafkaSource, SourceOptions};
 use std::collections::BTreeMap;
@@ -164,7 +166,20 @@ impl Member {
 
     pub(super) fn commit(&mut self, tp: &TopicPartition, position: Position) {
         let commit = Commit { partition: tp.clone(), generation: self.held[tp].0, position };
-        self.source.commit(&[commit]).unwrap();
+        answer(&mut self.source, &[commit]).unwrap();
+    }
+}
+
+/// The coordinator's answer to a commit. What is not answered at once is asked for again, as the consumer does it.
+pub(super) fn answer(source: &mut KafkaSource, commits: &[Commit]) -> Result<(), Fault> {
+    let since = Instant::now();
+    loop {
+        match source.commit(commits) {
+            Err(fault) if fault.class() == Class::Transient && since.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            answer => return answer,
+        }
     }
 }
 
