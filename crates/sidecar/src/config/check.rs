@@ -266,14 +266,18 @@ fn guard(path: &str, guard: &Guard, out: &mut Complaints) {
             out.add(&table, "max", problem, "the static limit bounds the adaptive one");
         }
     }
-    if let Some(Breaker { failure_ratio, window, min_calls, open_for, probes }) = guard.breaker {
-        let table = format!("{path}.breaker");
-        ratio(&table, "failure_ratio", failure_ratio, out);
-        out.range(&table, "window", window, Period::from_millis(10), Period::from_secs(3600));
-        out.range(&table, "min_calls", min_calls, 1, 1_000_000);
-        out.range(&table, "open_for", open_for, Period::from_millis(1), Period::from_secs(3600));
-        out.range(&table, "probes", probes, 1, 1_000);
+    if let Some(settings) = guard.breaker {
+        breaker(&format!("{path}.breaker"), settings, out);
     }
+}
+
+fn breaker(table: &str, settings: Breaker, out: &mut Complaints) {
+    let Breaker { failure_ratio, window, min_calls, open_for, probes } = settings;
+    ratio(table, "failure_ratio", failure_ratio, out);
+    out.range(table, "window", window, Period::from_millis(10), Period::from_secs(3600));
+    out.range(table, "min_calls", min_calls, 1, 1_000_000);
+    out.range(table, "open_for", open_for, Period::from_millis(1), Period::from_secs(3600));
+    out.range(table, "probes", probes, 1, 1_000);
 }
 
 fn retry(path: &str, retry: &Retry, out: &mut Complaints) {

@@ -1,5 +1,6 @@
 //! What can be set about the recoverable producer.
 
+use super::pipeline::Breaker;
 use super::units::{Period, Size};
 use schemars::JsonSchema;
 use seawall_core::Durability;
@@ -92,6 +93,14 @@ pub struct ClusterBreaker {
     pub open_for: Period,
     /// Probes that must succeed before it closes.
     pub probes: u32,
+}
+
+impl ClusterBreaker {
+    /// As any breaker, with `window` where none is given.
+    pub fn over(self, window: Period) -> Breaker {
+        let Self { failure_ratio, window: given, min_calls, open_for, probes } = self;
+        Breaker { failure_ratio, window: given.unwrap_or(window), min_calls, open_for, probes }
+    }
 }
 
 impl Default for ClusterBreaker {

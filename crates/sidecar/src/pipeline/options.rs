@@ -1,6 +1,6 @@
 //! From what the config says to what each part is told.
 
-use crate::config::{self, Guard, Mode, Pipeline, Push, RatePerSecond, Retry};
+use crate::config::{self, Breaker, Guard, Mode, Pipeline, Push, RatePerSecond, Retry};
 use crate::push::PushOptions;
 use seawall_consumer::{CommitOptions, ConsumerOptions, Limits, QueueOptions, RetryOptions};
 use seawall_guard::{
@@ -32,14 +32,19 @@ pub fn guard(guard: &Guard) -> GuardOptions {
             let initial = AdaptiveOptions::default().initial.clamp(min, max);
             AdaptiveOptions { min, max, initial, ..AdaptiveOptions::default() }
         }),
-        breaker: guard.breaker.map(|breaker| BreakerOptions {
-            failure_ratio: breaker.failure_ratio,
-            calls_min: breaker.min_calls,
-            window: breaker.window.0,
-            open_for: breaker.open_for.0,
-            probes: breaker.probes,
-            ..BreakerOptions::default()
-        }),
+        breaker: guard.breaker.map(breaker),
+    }
+}
+
+/// What a breaker is told.
+pub fn breaker(breaker: Breaker) -> BreakerOptions {
+    BreakerOptions {
+        failure_ratio: breaker.failure_ratio,
+        calls_min: breaker.min_calls,
+        window: breaker.window.0,
+        open_for: breaker.open_for.0,
+        probes: breaker.probes,
+        ..BreakerOptions::default()
     }
 }
 

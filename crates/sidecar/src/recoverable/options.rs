@@ -1,7 +1,7 @@
 //! From the configuration to the producer's own options.
 
-use crate::config;
-use seawall_guard::{Backoff, BreakerOptions};
+use crate::{config, pipeline};
+use seawall_guard::Backoff;
 use seawall_producer::{ProducerOptions, ReplayOptions, SpillOptions};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,14 +26,6 @@ pub(crate) fn options(config: &config::Producer, dir: PathBuf, owner: &str) -> P
     let delivery = config.delivery_timeout.0;
     let derived =
         delivery.saturating_mul(WINDOW_CALLS).clamp(defaults.breaker.window, Duration::from_hours(1));
-    let breaker = BreakerOptions {
-        failure_ratio: config.breaker.failure_ratio,
-        calls_min: config.breaker.min_calls,
-        window: config.breaker.window.map_or(derived, |window| window.0),
-        open_for: config.breaker.open_for.0,
-        probes: config.breaker.probes,
-        ..defaults.breaker
-    };
     let spill = SpillOptions {
         disk_bytes_max: config.disk.0,
         compression: config.disk_compression.into(),
@@ -49,7 +41,7 @@ pub(crate) fn options(config: &config::Producer, dir: PathBuf, owner: &str) -> P
         batch_bytes: defaults.batch_bytes.min(config.memory.as_usize() / 4).max(record_bytes_max),
         patience: config.patience.0,
         call_timeout: delivery.saturating_add(CALL_SLACK),
-        breaker,
+        breaker: pipeline::options::breaker(config.breaker.over(config::Period(derived))),
         backoff: Backoff { base: config.backoff.base.0, max: config.backoff.max.0, ..defaults.backoff },
         failback_after: config.failback_after.0,
         replay: ReplayOptions {

@@ -1,7 +1,8 @@
 //! The recoverable producer: its budgets among each other, and the clusters it names.
 
 use super::super::cluster::LOG;
-use super::super::producer::{ClusterBackoff, ClusterBreaker, Producer};
+use super::super::pipeline::Breaker;
+use super::super::producer::{ClusterBackoff, Producer};
 use super::super::settings::Config;
 use super::super::units::{Period, Size};
 use super::Complaints;
@@ -65,15 +66,9 @@ fn budgets(producer: &Producer, out: &mut Complaints) {
 
 fn failures(producer: &Producer, out: &mut Complaints) {
     let (ms, hour) = (Period::from_millis(1), Period::from_secs(3600));
-    let ClusterBreaker { failure_ratio, window, min_calls, open_for, probes } = producer.breaker;
-    let table = format!("{TABLE}.breaker");
-    super::ratio(&table, "failure_ratio", failure_ratio, out);
-    if let Some(window) = window {
-        out.range(&table, "window", window, Period::from_millis(10), hour);
-    }
-    out.range(&table, "min_calls", min_calls, 1, 1_000_000);
-    out.range(&table, "open_for", open_for, ms, hour);
-    out.range(&table, "probes", probes, 1, 1_000);
+    // A window that is not given is derived, within its bounds.
+    let breaker = producer.breaker.over(Breaker::default().window);
+    super::breaker(&format!("{TABLE}.breaker"), breaker, out);
     let ClusterBackoff { base, max } = producer.backoff;
     let table = format!("{TABLE}.backoff");
     out.range(&table, "base", base, ms, hour);
