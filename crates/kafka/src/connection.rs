@@ -13,6 +13,8 @@ const TLS: bool = cfg!(any(feature = "tls", feature = "tls-vendored"));
 /// GSSAPI needs a library of Cyrus, which is not there.
 const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTHBEARER];
 const OAUTHBEARER: &str = "OAUTHBEARER";
+/// The setting that names it, and its alias.
+const MECHANISM: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
 /// Ways to a token that are not there, and the value that asks for each: the first needs a client with HTTP, the
 /// second is never told when its token ends.
 const NO_TOKEN_WAYS: &[(&str, &str)] =
@@ -84,8 +86,7 @@ impl Connection {
 
     /// Where its clients find their token; `None` where they log in by other means.
     fn token_file(&self) -> Result<Option<TokenFile>, KafkaError> {
-        let mechanism = self.setting(&["sasl.mechanism", "sasl.mechanisms"]);
-        if !mechanism.is_some_and(|(_, value)| value.eq_ignore_ascii_case(OAUTHBEARER)) {
+        if !self.setting(&MECHANISM).is_some_and(|(name, value)| needs_token(name, value)) {
             return Ok(None);
         }
         for (name, asked) in NO_TOKEN_WAYS {
@@ -111,7 +112,7 @@ impl Connection {
     /// Refuses what this build cannot do, by name: the client would only say that it was built otherwise.
     fn check_security(&self) -> Result<(), KafkaError> {
         let protocol = self.setting(&["security.protocol"]);
-        let mechanism = self.setting(&["sasl.mechanism", "sasl.mechanisms"]);
+        let mechanism = self.setting(&MECHANISM);
         let with_sasl = protocol.is_some_and(|(_, value)| value.to_ascii_lowercase().starts_with("sasl"));
         if let Some((name, value)) = mechanism {
             let value = value.to_ascii_uppercase();
@@ -194,6 +195,11 @@ pub fn is_secret(name: &str) -> bool {
     name.contains("password")
         || name.contains("secret")
         || matches!(name, "ssl.key.pem" | "ssl_key" | "sasl.oauthbearer.config" | "sasl.jaas.config")
+}
+
+/// Whether a setting asks for a login with a token, which [`TOKEN_URL`] must name.
+pub fn needs_token(name: &str, value: &str) -> bool {
+    MECHANISM.contains(&name) && value.eq_ignore_ascii_case(OAUTHBEARER)
 }
 
 /// Whether librdkafka, as it was built, or Seawall in its place takes `value` for the setting `name`. No broker is asked.

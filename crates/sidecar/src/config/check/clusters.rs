@@ -6,7 +6,7 @@ use super::super::settings::Config;
 use super::super::units::Period;
 use super::Complaints;
 use seawall_core::Fault;
-use seawall_kafka::connection::{check_setting, is_secret, owned};
+use seawall_kafka::connection::{check_setting, is_secret, needs_token, owned};
 use seawall_kafka::token::{TOKEN_URL, TOKEN_URL_WANT};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -103,13 +103,8 @@ fn cluster(path: &str, cluster: &Cluster, out: &mut Complaints) {
             setting(path, &field, name, &value.to_string(), out);
         }
     }
-    let mechanism = ["sasl.mechanism", "sasl.mechanisms"].into_iter().find(|name| {
-        cluster
-            .properties
-            .get(*name)
-            .is_some_and(|value| value.to_string().eq_ignore_ascii_case("OAUTHBEARER"))
-    });
-    if let Some(name) = mechanism
+    let asks = cluster.properties.iter().find(|(name, value)| needs_token(name, &value.to_string()));
+    if let Some((name, _)) = asks
         && !cluster.properties.contains_key(TOKEN_URL)
     {
         let fix = format!("add \"{TOKEN_URL}\": {TOKEN_URL_WANT}");
