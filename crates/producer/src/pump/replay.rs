@@ -6,7 +6,7 @@ use super::{Done, Pump};
 use crate::error::SendError;
 use crate::spill::frame::Content;
 use crate::spill::keys::Bucket;
-use crate::spill::unpack::Found;
+use crate::spill::unpack::Unpacked;
 use crate::stats::Path;
 use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::{Disk, Frames, WalError};
@@ -92,7 +92,7 @@ impl<D: Disk> Pump<D> {
                 backlog.ahead.clear();
                 return self.show_trouble(&error);
             }
-            for Found { seq, bytes, content } in found.drain(..) {
+            for Unpacked { seq, bytes, content } in found.drain(..) {
                 let Content::Record(outgoing) = content else {
                     backlog.progress.done(seq);
                     continue;

@@ -3,7 +3,7 @@
 use super::frame::Content;
 use super::progress::runs_max;
 use super::store::{LOG, REFUSED};
-use super::unpack::{Found, Unpacker};
+use super::unpack::{Unpacked, Unpacker};
 use super::{manifest, scan, store};
 use crate::error::OpenError;
 use seawall_core::{Fault, Outgoing, Sink};
@@ -45,7 +45,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn count(&mut self, found: Found, delivered: bool) -> Option<Kept> {
+    fn count(&mut self, found: Unpacked, delivered: bool) -> Option<Kept> {
         Some(match found.content {
             Content::Progress(_) | Content::Nothing => return None,
             Content::Record(record) if delivered => {

@@ -3,7 +3,7 @@
 use super::frame::{Content, progress_of};
 use super::keys::{Bucket, Keys};
 use super::progress::{Progress, Proof};
-use super::unpack::Unpacker;
+use super::unpack::{Unpacked, Unpacker};
 use crate::error::OpenError;
 use seawall_wal::{Disk, Frame, Limit, Reader};
 
@@ -25,7 +25,7 @@ impl Found {
         Self { progress: Progress::from(0), next: 0, keys: Keys::new(), records: 0, bytes: 0 }
     }
 
-    fn count(&mut self, item: super::unpack::Found) {
+    fn count(&mut self, item: Unpacked) {
         match item.content {
             Content::Record(outgoing) => {
                 self.records += 1;

@@ -8,7 +8,7 @@ use seawall_wal::Frame;
 
 /// What was found under a number.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct Unpacked {
     pub(crate) seq: u64,
     /// Bytes of it, as if it were not compressed.
     pub(crate) bytes: usize,
@@ -31,7 +31,7 @@ impl Unpacker {
         &mut self,
         frame: Frame,
         wanted: impl Fn(u64) -> bool,
-        out: &mut Vec<Found>,
+        out: &mut Vec<Unpacked>,
     ) -> Result<(), FrameError> {
         let (seq, before) = (frame.seq, out.len());
         if self.next != seq {
@@ -52,7 +52,7 @@ impl Unpacker {
             _ => {
                 self.nothing_until(seq, out);
                 let bytes = frame.payload.len();
-                self.decoder.decode(frame.payload).map(|content| out.push(Found { seq, bytes, content }))
+                self.decoder.decode(frame.payload).map(|content| out.push(Unpacked { seq, bytes, content }))
             }
         };
         if read.is_err() {
@@ -65,15 +65,15 @@ impl Unpacker {
     }
 
     /// The log ends before `next`: what waits for its block waits for nothing.
-    pub(crate) fn end(&mut self, next: u64, out: &mut Vec<Found>) {
+    pub(crate) fn end(&mut self, next: u64, out: &mut Vec<Unpacked>) {
         self.nothing_until(next, out);
         self.inside = None;
     }
 
     /// A crash cut off the block of the numbers read until now: none of them had a receipt.
-    fn nothing_until(&self, end: u64, out: &mut Vec<Found>) {
+    fn nothing_until(&self, end: u64, out: &mut Vec<Unpacked>) {
         let numbers = self.inside.unwrap_or(end)..end;
-        out.extend(numbers.map(|seq| Found { seq, bytes: 0, content: Content::Nothing }));
+        out.extend(numbers.map(|seq| Unpacked { seq, bytes: 0, content: Content::Nothing }));
     }
 
     fn block(
@@ -81,7 +81,7 @@ impl Unpacker {
         seq: u64,
         frame: &Bytes,
         wanted: impl Fn(u64) -> bool,
-        out: &mut Vec<Found>,
+        out: &mut Vec<Unpacked>,
     ) -> Result<(), FrameError> {
         let block = Block::read(frame)??;
         let first = (seq + 1).saturating_sub(block.records);
@@ -97,7 +97,7 @@ impl Unpacker {
             let record = cursor.bytes("record")?;
             if at >= from && wanted(at) {
                 let bytes = record.len() + 1;
-                out.push(Found { seq: at, bytes, content: Content::Record(self.decoder.record(record)?) });
+                out.push(Unpacked { seq: at, bytes, content: Content::Record(self.decoder.record(record)?) });
             }
         }
         if cursor.at != raw.len() {
@@ -139,7 +139,7 @@ mod tests {
         for (seq, payload) in (from..).zip(frames) {
             unpacker.unpack(Frame { seq, payload: payload.clone() }, &wanted, &mut out).unwrap();
         }
-        let value = |found: Found| match found.content {
+        let value = |found: Unpacked| match found.content {
             Content::Record(outgoing) => (found.seq, Some(outgoing.record.value.to_vec())),
             _ => (found.seq, None),
         };
