@@ -24,6 +24,8 @@ mod lines;
 mod parked;
 #[path = "on_kafka/recovered.rs"]
 mod recovered;
+#[path = "on_kafka/retry_topics.rs"]
+mod retry_topics;
 #[path = "on_kafka/stage.rs"]
 mod stage;
 #[path = "on_kafka/start.rs"]

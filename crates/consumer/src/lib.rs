@@ -19,8 +19,8 @@
 //!   own and never waits for a handler, a lane or a store; what is full is paused, partition by partition.
 //! - **One order per key.** A failed record is parked with its successors behind it; what memory has no room
 //!   for stays in the source and is read again, in order (`retry`).
-//! - **Conservation.** Per partition: fetched = acknowledged + dead-lettered + parked + in flight
-//!   ([`stats::Ledger`]).
+//! - **Conservation.** Per partition: fetched = acknowledged + dead-lettered + deferred + parked + in
+//!   flight ([`stats::Ledger`]).
 //! - **An ended assignment is void.** Completions of an older generation are counted and dropped.
 //! - **What stands still has a name.** A watchdog tells which runtime, worker, handler, partition and record
 //!   ([`Stall`]), and decides nothing.
@@ -36,6 +36,7 @@ pub mod track;
 mod absent;
 mod blocking;
 mod fetch;
+mod outlet;
 mod partition;
 pub mod retry;
 mod running;
@@ -49,6 +50,7 @@ pub use options::{
     CommitOptions, ConsumerOptions, Driver, FetchOptions, Limits, OptionsError, Ordering, QueueOptions,
     RetryOptions,
 };
+pub use retry::RetryTopic;
 pub use running::{Consumer, DrainReport, Left, NotAssigned, Running, Stop};
 pub use stats::{Ledger, Percentiles, Snapshot, State, Totals};
 pub use watch::{Stall, StallKind};

@@ -41,6 +41,8 @@ impl Load {
 pub(crate) enum Settled {
     Acked,
     DeadLettered,
+    /// Waits in a retry topic.
+    Deferred,
     Vanished,
 }
 
@@ -48,7 +50,7 @@ pub(crate) enum Settled {
 #[derive(Debug, Default)]
 #[expect(clippy::option_option, reason = "nothing to say, and nothing wanted, are two things")]
 pub(crate) struct Delta {
-    /// Settled offsets. Acknowledged and dead-lettered records leave `in_flight`, vanished ones `parked`.
+    /// Settled offsets. Acknowledged, dead-lettered and deferred records leave `in_flight`, vanished ones `parked`.
     pub(crate) settled: Vec<(Offset, Settled)>,
     /// Records in memory that wait for a turn, are handled or settled.
     pub(crate) queue: Load,
@@ -128,6 +130,7 @@ pub(crate) struct Book {
 pub(crate) struct Entered {
     pub(crate) acked: u64,
     pub(crate) dead_lettered: u64,
+    pub(crate) deferred: u64,
     pub(crate) vanished: u64,
     pub(crate) late: u64,
     /// The fetch loop has something to do now.
@@ -285,6 +288,7 @@ impl Book {
         let (left, ended) = match how {
             Settled::Acked => (&mut self.ledger.in_flight, &mut self.ledger.acked),
             Settled::DeadLettered => (&mut self.ledger.in_flight, &mut self.ledger.dead_lettered),
+            Settled::Deferred => (&mut self.ledger.in_flight, &mut self.ledger.deferred),
             Settled::Vanished => (&mut self.ledger.parked, &mut self.ledger.vanished),
         };
         *left = left.wrapping_sub(1);
@@ -295,6 +299,7 @@ impl Book {
         match how {
             Settled::Acked => entered.acked += u64::from(fresh),
             Settled::DeadLettered => entered.dead_lettered += u64::from(fresh),
+            Settled::Deferred => entered.deferred += u64::from(fresh),
             Settled::Vanished => entered.vanished += u64::from(fresh),
         }
     }

@@ -1,8 +1,8 @@
 //! The handle on a running consumer.
 
-use crate::dead_letter::DeadLetters;
 use crate::fetch::{Fetcher, Request, drive};
 use crate::options::{ConsumerOptions, Driver, Limits, OptionsError};
+use crate::outlet::Outlet;
 use crate::shared::{Shared, lock};
 use crate::stats::{Snapshot, State};
 use crate::watch as watchdog;
@@ -29,8 +29,8 @@ impl Consumer {
     /// - `handler`: who handles them.
     /// - `store`: where claims are kept, `None::<Arc<NoStore>>` for a pipeline that claims nothing.
     /// - `guard`: asked for a permit and a token before each attempt; a refusal counts no attempt.
-    /// - `dead_letters`: where records go that will never work; [`NoSink`](crate::NoSink) where
-    ///   [`ConsumerOptions::dead_letter`] is `None`.
+    /// - `sink`: where dead letters go, and what waits in a retry topic; [`NoSink`](crate::NoSink) where
+    ///   [`ConsumerOptions::dead_letter`] is `None` and [`ConsumerOptions::retry_topics`] are none.
     /// - `clock`: the time by which deadlines, back-offs and windows are judged.
     /// - `seed`: of the back-off's jitter and of the claims' owner id. In production it must be drawn at
     ///   random at the start of each process; a simulation passes its own.
@@ -47,7 +47,7 @@ impl Consumer {
         handler: H,
         store: Option<Arc<St>>,
         guard: Arc<Guard>,
-        dead_letters: D,
+        sink: D,
         clock: Arc<dyn Clock>,
         seed: u64,
         driver: Driver,
@@ -65,7 +65,7 @@ impl Consumer {
             let keeper = Keeper::new(owner, options.lease);
             Claims { store: DynStore::new(store), keeper, owner }
         });
-        let dead_letters = options.dead_letter.clone().map(|topic| DeadLetters::new(topic, dead_letters));
+        let outlet = Outlet::new(sink);
         let shared = Arc::new(Shared::new(options, clock, source.waker()));
         let (requests, asked) = mpsc::unbounded_channel();
         let (stopped, stop) = watch::channel(None);
@@ -86,7 +86,7 @@ impl Consumer {
                 inbox,
                 guard: Guard::clone(&guard),
                 claims: claims.clone(),
-                dead_letters: dead_letters.clone(),
+                outlet: outlet.clone(),
                 seed,
             };
             tasks.push(tokio::spawn(worker::work(parts, Arc::clone(&handler))));

@@ -31,6 +31,7 @@ counters!(
     acked,
     retried,
     dead_lettered,
+    deferred,
     refused,
     panics,
     timeouts,

@@ -8,6 +8,8 @@ mod order;
 mod positions;
 #[path = "runtime/retry.rs"]
 mod retry;
+#[path = "runtime/retry_topics.rs"]
+mod retry_topics;
 #[path = "runtime/running.rs"]
 mod running;
 #[allow(unreachable_pub, clippy::panic, reason = "shared by test binaries")]

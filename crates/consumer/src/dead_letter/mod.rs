@@ -9,7 +9,5 @@
 
 pub mod headers;
 mod provenance;
-mod sink;
 
 pub use provenance::{Provenance, ProvenanceError};
-pub(crate) use sink::DeadLetters;

@@ -1,6 +1,6 @@
 //! Refuses what contradicts itself: by field, value, and what would be right.
 
-use super::{ConsumerOptions, Limits};
+use super::{ConsumerOptions, Limits, Ordering};
 use seawall_core::{Class, Classify};
 use std::fmt::Display;
 use std::time::Duration;
@@ -91,7 +91,34 @@ impl ConsumerOptions {
             "\"\"",
             "the name of a topic, or none",
         )?;
+        self.check_retry_topics()?;
         self.limits().check()
+    }
+
+    fn check_retry_topics(&self) -> Result<(), OptionsError> {
+        let topics = &self.retry_topics;
+        let field = "retry_topics";
+        require(
+            topics.is_empty() || self.ordering == Ordering::Unordered,
+            field,
+            format_args!("{} with ordering {}", topics.len(), self.ordering.as_str()),
+            "none, or ordering unordered: what waits in another topic is passed by its successors",
+        )?;
+        for (at, retry) in topics.iter().enumerate() {
+            let before = &topics[..at];
+            require(!retry.topic.is_empty(), field, "\"\"", "the name of a topic")?;
+            require_time(!retry.after.is_zero(), field, retry.after, "a wait of more than zero")?;
+            require_time(
+                before.iter().all(|other| other.after != retry.after),
+                field,
+                retry.after,
+                "each wait once",
+            )?;
+            let own = Some(&retry.topic) != self.dead_letter.as_ref()
+                && before.iter().all(|other| other.topic != retry.topic);
+            require(own, field, &retry.topic, "a topic of its own")?;
+        }
+        Ok(())
     }
 }
 
@@ -132,10 +159,22 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retry::RetryTopic;
+
+    fn retry_topic(seconds: u64, topic: &str) -> RetryTopic {
+        RetryTopic { after: Duration::from_secs(seconds), topic: topic.into() }
+    }
+
+    fn unordered(options: &mut ConsumerOptions, retry_topics: Vec<RetryTopic>) {
+        (options.ordering, options.retry_topics) = (Ordering::Unordered, retry_topics);
+    }
 
     #[test]
     fn the_defaults_are_right() {
-        assert_eq!(ConsumerOptions::new("orders").check(), Ok(()));
+        let mut options = ConsumerOptions::new("orders");
+        assert_eq!(options.check(), Ok(()));
+        unordered(&mut options, vec![retry_topic(60, "later"), retry_topic(600, "last")]);
+        assert_eq!(options.check(), Ok(()));
     }
 
     #[test]
@@ -156,6 +195,12 @@ mod tests {
             ("stall_after", |o| o.stall_after = Duration::from_millis(99)),
             ("give_up_after", |o| o.give_up_after = Some(Duration::ZERO)),
             ("dead_letter", |o| o.dead_letter = Some("".into())),
+            ("retry_topics", |o| o.retry_topics = vec![retry_topic(60, "later")]),
+            ("retry_topics", |o| unordered(o, vec![retry_topic(60, "")])),
+            ("retry_topics", |o| unordered(o, vec![retry_topic(0, "later")])),
+            ("retry_topics", |o| unordered(o, vec![retry_topic(60, "orders.dlq")])),
+            ("retry_topics", |o| unordered(o, vec![retry_topic(60, "later"), retry_topic(90, "later")])),
+            ("retry_topics", |o| unordered(o, vec![retry_topic(60, "later"), retry_topic(60, "last")])),
             ("queue.records", |o| o.queue.records = 0),
             ("queue.bytes", |o| o.queue.bytes = 0),
             ("retry.attempts_max", |o| o.retry.attempts_max = 0),

@@ -16,6 +16,7 @@ mod check;
 
 pub use check::OptionsError;
 
+use crate::retry::RetryTopic;
 use seawall_guard::RetryBudgetOptions;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,6 +182,9 @@ pub struct ConsumerOptions {
     /// Where records go that will never work. `None`: they stay parked and are tried again at the longest
     /// back-off, for ever.
     pub dead_letter: Option<Arc<str>>,
+    /// Where long waits after a failure are spent; the source must read these topics, too. Only with
+    /// [`Ordering::Unordered`], and none by default: then all waits are spent here.
+    pub retry_topics: Vec<RetryTopic>,
 }
 
 impl ConsumerOptions {
@@ -202,6 +206,7 @@ impl ConsumerOptions {
             revoke_bound: Duration::from_secs(30),
             stall_after: Duration::from_secs(10),
             give_up_after: None,
+            retry_topics: Vec::new(),
             pipeline,
         }
     }

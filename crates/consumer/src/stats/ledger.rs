@@ -1,4 +1,4 @@
-//! Conservation: what was fetched is acknowledged, dead-lettered, parked or in flight, and nothing else.
+//! Conservation: what was fetched is acknowledged, dead-lettered, deferred, parked or in flight, and nothing else.
 
 /// The balance of one partition under one assignment.
 ///
@@ -13,6 +13,8 @@ pub struct Ledger {
     pub acked: u64,
     /// Confirmed by the dead letters' sink.
     pub dead_lettered: u64,
+    /// Confirmed by a retry topic, from where it is fetched again as a record of that topic.
+    pub deferred: u64,
     /// Waiting behind a failure: in memory, or unread in the source.
     pub parked: u64,
     /// Waiting for a turn, being handled, or handled and being settled.
@@ -25,7 +27,7 @@ impl Ledger {
     /// Zero, or a bug: records unaccounted for (positive) or accounted for twice (negative).
     pub fn imbalance(&self) -> i64 {
         // A record settled twice takes `in_flight` below zero, which wraps: that must show, not panic.
-        let out = [self.acked, self.dead_lettered, self.parked, self.in_flight, self.vanished];
+        let out = [self.acked, self.dead_lettered, self.deferred, self.parked, self.in_flight, self.vanished];
         let out = out.into_iter().fold(0, u64::wrapping_add);
         (self.fetched as i64).wrapping_sub(out as i64)
     }

@@ -43,6 +43,8 @@ pub struct Totals {
     pub retried: u64,
     /// Records confirmed by the dead letters' sink.
     pub dead_lettered: u64,
+    /// Records confirmed by a retry topic, to be read from there when they are due.
+    pub deferred: u64,
     /// Times the guard refused to let waiting records start. The records waited; no attempt was counted.
     pub refused: u64,
     /// Handlers that panicked; `log_panic_total`.

@@ -3,7 +3,7 @@
 use super::unread::Unread;
 use crate::partition::Load;
 use crate::retry::Story;
-use seawall_core::{Nanos, Offset, Record};
+use seawall_core::{Nanos, Offset, Record, TopicPartition};
 use std::collections::VecDeque;
 
 /// A record waiting in a lane.
@@ -25,6 +25,12 @@ impl Item {
 
     pub(crate) fn load(&self) -> Load {
         Load::one(self.weight)
+    }
+
+    /// Where it came from first; `read` is where it was read now.
+    pub(crate) fn origin<'a>(&'a self, read: &'a TopicPartition) -> (&'a TopicPartition, Offset) {
+        let first = self.story.as_ref().and_then(|story| story.origin.as_ref());
+        first.map_or((read, self.offset), |(origin, offset)| (origin, *offset))
     }
 }
 

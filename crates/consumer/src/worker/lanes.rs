@@ -182,6 +182,22 @@ impl Lanes {
         }
     }
 
+    /// Takes a freshly fetched record that no other waits for, and that waits itself until `until`.
+    pub(crate) fn accept_parked(
+        &mut self,
+        slot: u32,
+        hash: u64,
+        item: Item,
+        until: Nanos,
+        share: &Share,
+    ) -> Option<LaneKey> {
+        let part = self.parts.get_mut(&slot).filter(|part| !part.closed)?;
+        part.held.add(item.load());
+        let key = LaneKey { slot, hash, lone: true };
+        self.park(key, item, until, share);
+        Some(key)
+    }
+
     /// Takes the head of the next lane that is ready, or a lone record. The lane is busy until
     /// [`Lanes::advance`] or [`Lanes::park`].
     pub(crate) fn next_ready(&mut self) -> Option<(LaneKey, Item)> {

@@ -10,6 +10,7 @@
 //! these has something new.
 
 mod attempt;
+mod away;
 mod lane;
 mod lanes;
 pub(crate) mod panics;
@@ -22,13 +23,14 @@ mod unread;
 pub use attempt::TimedOut;
 pub use panics::Panicked;
 
-use crate::dead_letter::DeadLetters;
 use crate::options::{Limits, Ordering};
+use crate::outlet::Outlet;
 use crate::partition::{Load, Partition};
 use crate::shared::{Shared, count};
 use crate::stats::latency::Tally;
 use crate::watch::board::Board;
 use attempt::Attempted;
+use away::Away;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use lane::Item;
@@ -37,7 +39,7 @@ use ready::Lone;
 use seawall_core::{Cancel, Delivery, Fetched, Handler, Nanos, Offset};
 use seawall_guard::{Guard, Permits, RetryBudget};
 use seawall_idempotency::{DynStore, Keeper, Kept, OwnerId, Release};
-use settle::{Acked, Dead};
+use settle::Acked;
 use start::Run;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -90,7 +92,7 @@ pub(crate) struct Parts {
     pub(crate) inbox: UnboundedReceiver<Message>,
     pub(crate) guard: Guard,
     pub(crate) claims: Option<Claims>,
-    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) outlet: Outlet,
     pub(crate) seed: u64,
 }
 
@@ -162,7 +164,7 @@ pub(crate) struct Worker<M, F> {
     timers: BinaryHeap<Reverse<(Nanos, LaneKey)>>,
     blocked: Blocked,
     acked: Vec<Acked>,
-    dead: Vec<Dead>,
+    away: Vec<Away>,
     releases: Vec<Release>,
     tally: Tally,
     budget: Option<RetryBudget>,
@@ -197,7 +199,7 @@ where
             timers: BinaryHeap::new(),
             blocked: Blocked::No,
             acked: Vec::new(),
-            dead: Vec::new(),
+            away: Vec::new(),
             releases: Vec::new(),
             tally: Tally::new(),
             rng,
@@ -304,8 +306,11 @@ where
     fn hear(&mut self, message: Message) {
         match message {
             Message::Records { partition, records } => {
-                let share = self.share();
                 self.lanes.open(&partition);
+                if self.is_retry_topic(&partition) {
+                    return self.take_back(partition.slot, records);
+                }
+                let share = self.share();
                 for (hash, Fetched { offset, record }) in records {
                     self.lanes.accept(partition.slot, hash, Item::new(offset, record), &share);
                 }
@@ -384,6 +389,7 @@ where
                 let entered = part.partition.enter(self.parts.index, &mut part.delta, self.now);
                 count(&shared.totals.acked, entered.acked);
                 count(&shared.totals.dead_lettered, entered.dead_lettered);
+                count(&shared.totals.deferred, entered.deferred);
                 count(&shared.totals.late, entered.late);
                 count(&shared.totals.vanished, entered.vanished);
                 if entered.vanished > 0 {

@@ -9,6 +9,7 @@
 //! | a claim that was done before | is a repeat | at once, the handler is not called |
 //! | `Retry`, a timeout, a panic | is parked, its claim released | not yet |
 //! | `DeadLetter`, or too many of those above | is sent to the dead letters | when their sink has confirmed it |
+//! | a failure whose wait is a retry topic's | is sent there | when the sink has confirmed it |
 //! | cancelled | is parked, or left to the next owner | not by this attempt |
 //!
 //! After an `Ack` the lane goes on at once, without waiting for the completion to be durable: the next record
@@ -18,15 +19,15 @@
 //! free again.
 
 use super::attempt::{Attempted, Ended};
+use super::away::Away;
 use super::lane::{Item, LaneKey};
 use super::silence::bounded;
 use super::start::Run;
 use super::{Operation, Worker};
-use crate::dead_letter::Provenance;
 use crate::partition::{Load, Settled};
 use crate::retry::{self, Next, judge};
 use crate::shared::count;
-use seawall_core::{Class, Delivery, Fault, Fence, Nanos, Outcome, Outgoing, Receipt, Token};
+use seawall_core::{Class, Delivery, Fault, Fence, Nanos, Outcome, Receipt, Token};
 use seawall_guard::{Permits, Sample, Verdict};
 use seawall_idempotency::{Claim, Completion, Release, Store, StoreError};
 use std::time::Duration;
@@ -56,18 +57,11 @@ pub(super) struct Acked {
     held: Held,
 }
 
-/// A record on its way to the dead letters.
-#[derive(Debug)]
-pub(super) struct Dead {
-    key: LaneKey,
-    item: Item,
-}
-
 /// What a store or a sink answered.
 pub(super) enum Answer {
     Claimed { batch: Vec<Claimed>, permits: Permits, asked: Nanos, results: Vec<Result<Claim, StoreError>> },
     Completed { batch: Vec<Acked>, tries: u32, results: Vec<Result<(), StoreError>> },
-    Buried { batch: Vec<Dead>, results: Vec<Result<Receipt, Fault>> },
+    Sent { batch: Vec<Away>, results: Vec<Result<Receipt, Fault>> },
     Released(Vec<Result<(), StoreError>>),
 }
 
@@ -122,18 +116,18 @@ where
     }
 
     fn ack(&mut self, run: Run, delivery: Delivery) {
-        let Run { key, weight, story, claim, .. } = run;
+        let Run { key, offset, weight, story, claim, .. } = run;
         if let Some(budget) = &mut self.budget {
             budget.deposit(self.now);
         }
         match claim {
-            None => self.settle(key.slot, delivery.offset, Settled::Acked, weight),
+            None => self.settle(key.slot, offset, Settled::Acked, weight),
             Some(held) => {
                 if let Some(part) = self.lanes.part(key.slot) {
                     part.delta.busy += 1;
                     part.out += 1;
                 }
-                let item = Item { offset: delivery.offset, record: delivery.record, weight, story };
+                let item = Item { offset, record: delivery.record, weight, story };
                 self.acked.push(Acked { slot: key.slot, item, held });
             }
         }
@@ -141,7 +135,7 @@ where
     }
 
     /// Hands an offset to the book. No other function does.
-    fn settle(&mut self, slot: u32, offset: u64, how: Settled, weight: usize) {
+    pub(super) fn settle(&mut self, slot: u32, offset: u64, how: Settled, weight: usize) {
         if let Some(part) = self.lanes.part(slot) {
             part.delta.settled.push((offset, how));
             part.leave(Load::one(weight));
@@ -155,24 +149,24 @@ where
     }
 
     fn failed(&mut self, run: Run, delivery: Delivery, fault: Fault, final_verdict: bool) {
-        let Run { key, weight, mut story, claim, .. } = run;
+        let Run { key, offset, weight, mut story, claim, .. } = run;
         self.give_up(claim);
         let retry = self.limits.retry;
         let wall = self.parts.shared.clock.wall();
         let seed = self.rng.u64(..);
         let next = judge(&mut story, fault, final_verdict, &retry, self.now, wall, seed);
-        let item = Item { offset: delivery.offset, record: delivery.record, weight, story };
+        let item = Item { offset, record: delivery.record, weight, story };
         match next {
             Next::Dead => self.bury(key, item),
             Next::Park(wait) => {
                 self.retried += 1;
-                self.park(key, item, wait);
+                self.wait_out(key, item, wait);
             }
         }
     }
 
     fn cancelled(&mut self, run: Run, delivery: Delivery) {
-        let Run { key, weight, story, claim, .. } = run;
+        let Run { key, offset, weight, story, claim, .. } = run;
         self.give_up(claim);
         let Some(part) = self.lanes.part(key.slot) else { return };
         if part.closed {
@@ -180,7 +174,7 @@ where
             return;
         }
         // Its claim was lost while it ran: the store knows who has it, and is asked again soon.
-        let item = Item { offset: delivery.offset, record: delivery.record, weight, story };
+        let item = Item { offset, record: delivery.record, weight, story };
         self.park(key, item, self.limits.retry.base);
     }
 
@@ -191,30 +185,14 @@ where
         }
     }
 
-    /// Sends a record to the dead letters; without any, it is tried again for ever.
-    pub(super) fn bury(&mut self, key: LaneKey, mut item: Item) {
-        if self.parts.dead_letters.is_none() {
-            return self.park(key, item, self.limits.retry.max);
-        }
-        if let Some(story) = &mut item.story {
-            story.dead.get_or_insert(0);
-        }
-        if let Some(part) = self.lanes.part(key.slot) {
-            part.delta.busy += 1;
-            part.out += 1;
-        }
-        self.lanes.occupy(key);
-        self.dead.push(Dead { key, item });
-    }
-
-    /// Hands on what this turn has gathered: completions, dead letters, releases, a batch of each.
+    /// Hands on what this turn has gathered: completions, what goes to other topics, releases, a batch of each.
     pub(super) fn submit(&mut self) {
         if !self.acked.is_empty() {
             let batch = std::mem::take(&mut self.acked);
             self.complete(batch, 0);
         }
-        if !self.dead.is_empty() {
-            self.send_dead();
+        if !self.away.is_empty() {
+            self.submit_away();
         }
         if !self.releases.is_empty()
             && let Some(claims) = self.parts.claims.clone()
@@ -248,41 +226,6 @@ where
         self.operations.push(operation);
     }
 
-    fn send_dead(&mut self) {
-        let Some(dead_letters) = self.parts.dead_letters.clone() else { return };
-        let (mut batch, mut records) = (Vec::new(), Vec::new());
-        for dead in std::mem::take(&mut self.dead) {
-            if let Some(letter) = self.letter(&dead, &dead_letters.topic) {
-                records.push(letter);
-                batch.push(dead);
-            }
-        }
-        self.operations.push(Box::pin(async move {
-            let results = dead_letters.send(records).await;
-            Answer::Buried { batch, results }
-        }));
-    }
-
-    /// The record as a dead letter.
-    fn letter(&self, dead: &Dead, topic: &std::sync::Arc<str>) -> Option<Outgoing> {
-        let story = dead.item.story.as_ref()?;
-        let origin = self.lanes.origin(dead.key.slot)?.clone();
-        let provenance = Provenance {
-            error: story.fault.to_string(),
-            class: story.fault.class(),
-            attempts: story.attempts,
-            first_failed: story.first_failed_wall,
-            last_failed: story.last_failed_wall,
-            token: super::start::token_of(&origin, &dead.item),
-            origin,
-            offset: dead.item.offset,
-            pipeline: self.parts.shared.options.pipeline.to_string(),
-        };
-        let mut record = dead.item.record.clone();
-        provenance.write_to(&mut record);
-        Some(Outgoing { topic: std::sync::Arc::clone(topic), partition: None, record })
-    }
-
     /// A store or a sink has answered.
     pub(super) fn answered(&mut self, answer: Answer) {
         match answer {
@@ -290,7 +233,7 @@ where
                 self.claimed(batch, permits, asked, results);
             }
             Answer::Completed { batch, tries, results } => self.completed(batch, tries, results),
-            Answer::Buried { batch, results } => self.buried(batch, results),
+            Answer::Sent { batch, results } => self.sent(batch, results),
             Answer::Released(results) => {
                 for error in results.into_iter().filter_map(Result::err).filter(|error| !error.is_fenced()) {
                     tracing::debug!(%error, "a claim could not be released; its lease ends it");
@@ -330,30 +273,5 @@ where
             self.timers.push(std::cmp::Reverse((until, key)));
         }
         self.over(acked.slot, 1);
-    }
-
-    fn buried(&mut self, batch: Vec<Dead>, results: Vec<Result<Receipt, Fault>>) {
-        let mut results = results.into_iter();
-        for Dead { key, mut item } in batch {
-            self.over(key.slot, 1);
-            match results.next() {
-                Some(Ok(_receipt)) => {
-                    self.settle(key.slot, item.offset, Settled::DeadLettered, item.weight);
-                    self.lanes.advance(key);
-                    continue;
-                }
-                Some(Err(error)) => {
-                    tracing::warn!(%error, offset = item.offset, "a dead letter was not taken; the record waits");
-                }
-                None => tracing::warn!(offset = item.offset, "the sink left an answer out; the record waits"),
-            }
-            let refused = item.story.as_mut().map_or(1, |story| {
-                let refused = story.dead.unwrap_or(0).saturating_add(1);
-                story.dead = Some(refused);
-                refused
-            });
-            let wait = retry::backoff(&self.limits.retry).delay(refused, self.rng.u64(..));
-            self.park(key, item, wait);
-        }
     }
 }

@@ -200,9 +200,10 @@ where
         let mut cancel: Cancel = self.spare_cancel.take().unwrap_or_default();
         let context =
             Context { deadline: within.map(|within| self.now.plus(within)), cancel: cancel.clone() };
+        let (origin, offset) = item.origin(&part.origin);
         let delivery = Delivery {
-            origin: part.origin.clone(),
-            offset: item.offset,
+            origin: origin.clone(),
+            offset,
             generation: part.partition.generation,
             attempt: item.story.as_ref().map_or(0, |story| story.attempts) + 1,
             fence: claim.as_ref().map_or(Fence(0), |held| held.fence),
@@ -301,8 +302,9 @@ fn first_poll<F: Future>(place: &mut Pin<Box<Option<F>>>) -> Poll<F::Output> {
 }
 
 /// As [`Delivery::token`], before there is a delivery.
-pub(super) fn token_of(origin: &seawall_core::TopicPartition, item: &Item) -> Token {
+pub(super) fn token_of(read: &seawall_core::TopicPartition, item: &Item) -> Token {
+    let (origin, offset) = item.origin(read);
     let own = item.record.headers.get(seawall_core::token::TOKEN_HEADER);
     own.and_then(|bytes| Token::new(bytes.clone()).ok())
-        .unwrap_or_else(|| Token::of_origin(&origin.topic, origin.partition, item.offset))
+        .unwrap_or_else(|| Token::of_origin(&origin.topic, origin.partition, offset))
 }

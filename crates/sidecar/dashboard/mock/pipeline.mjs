@@ -7,7 +7,7 @@ const wave = (t, period, phase = 0) => Math.sin((t / period + phase) * 2 * Math.
 export class Pipeline {
   constructor(shape) {
     Object.assign(this, { source: "log", member: null, joining: null, failed: null, stalls: [], generation: 3, paused: false, letters: [], nextLetter: 1 }, shape);
-    this.totals = { fetched: 0, acked: 0, retried: 0, dead_lettered: 0, refused: 0, panics: 0, duplicates: 0, timeouts: 0 };
+    this.totals = { fetched: 0, acked: 0, retried: 0, dead_lettered: 0, deferred: 0, refused: 0, panics: 0, duplicates: 0, timeouts: 0 };
     this.refusals = { rate: 0, concurrency: 0, adaptive: 0, breaker: 0 };
     this.claims = { store: "embedded", claimed: 0, done: 0, granted: 0, held: 0, duplicates: 0, fenced: 0 };
     this.limits = { rate: { per_second: shape.rate * 1.5, burst: 200 }, concurrency: { limit: shape.limit } };
@@ -99,7 +99,7 @@ export class Pipeline {
       topic: one.topic, partition: one.partition, generation: this.generation, paused: this.paused || one.paused,
       watermark: one.watermark, next: one.watermark + each[at] + one.parked, end: one.watermark + one.lag, lag: one.lag,
       in_flight: each[at], parked: one.parked, parked_keys: Math.ceil(one.parked / 3),
-      ledger: { fetched: one.ledger.fetched + each[at], acked: one.ledger.acked, dead_lettered: one.ledger.dead_lettered, parked: one.parked, in_flight: each[at], imbalance: this.imbalanced && one.partition === 2 ? 2 : 0 },
+      ledger: { fetched: one.ledger.fetched + each[at], acked: one.ledger.acked, dead_lettered: one.ledger.dead_lettered, deferred: 0, parked: one.parked, in_flight: each[at], imbalance: this.imbalanced && one.partition === 2 ? 2 : 0 },
     }));
     return {
       name: this.name, source: this.source, member: this.member && { ...this.member, joined: !this.joining && !this.failed }, topics: [this.name], group: `seawall-${this.name}`, ordering: this.ordering,

@@ -6,7 +6,7 @@ import type { Pipeline, Snapshot } from "../src/wire/overview.ts";
 function pipeline(name: string, acked: number): Pipeline {
   return {
     name, source: "log", member: null, topics: [name], group: "g", ordering: "key", state: "running", fault: null, target: "http://127.0.0.1:1/",
-    totals: { fetched: acked, acked, retried: 0, dead_lettered: 0, refused: 0, panics: 0, duplicates: 0, timeouts: 0 },
+    totals: { fetched: acked, acked, retried: 0, dead_lettered: 0, deferred: 0, refused: 0, panics: 0, duplicates: 0, timeouts: 0 },
     in_flight: 0, lanes: { ready: 0, busy: 0, parked: 0, overflowed: 0 }, latency_seconds: { p50: 0, p90: 0, p99: 0, max: 0 },
     queue: { records: 0, bytes: 0, records_max: 1, bytes_max: 1 },
     guard: { mode: "wait", rate: null, concurrency: { limit: 1, used: 0, waiting: 0 }, adaptive: null, breaker: null, refusals: { rate: 0, concurrency: 0, adaptive: 0, breaker: 0 } },

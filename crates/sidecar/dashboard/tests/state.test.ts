@@ -27,7 +27,7 @@ test("arrow keys move in a wrapped grid and stop at its edges", () => {
 });
 
 function partition(number: number, imbalance: number): Partition {
-  const ledger = { fetched: 10 + imbalance, acked: 6, dead_lettered: 1, parked: 2, in_flight: 1, imbalance };
+  const ledger = { fetched: 13 + imbalance, acked: 6, dead_lettered: 1, deferred: 3, parked: 2, in_flight: 1, imbalance };
   return { topic: "orders", partition: number, generation: 1, paused: false, watermark: 0, next: 0, end: 0, lag: 0, in_flight: 1, parked: 2, parked_keys: 1, ledger };
 }
 
@@ -37,7 +37,7 @@ test("without a partition there is no lag to speak of", () => {
 });
 
 test("the ledger adds up over partitions", () => {
-  assert.deepEqual(ledgerOf([partition(0, 0), partition(1, 2)]), { fetched: 22, acked: 12, dead_lettered: 2, parked: 4, in_flight: 2, imbalance: 2 });
+  assert.deepEqual(ledgerOf([partition(0, 0), partition(1, 2)]), { fetched: 28, acked: 12, dead_lettered: 2, deferred: 6, parked: 4, in_flight: 2, imbalance: 2 });
 });
 
 test("imbalances that cancel out are still found", () => {

@@ -19,6 +19,8 @@ pub(crate) enum Wanted {
     Source(String),
     /// A topic for dead letters, made where it is missing: one partition, kept until it is purged.
     DeadLetters(String),
+    /// A retry topic, made where it is missing.
+    Retry(String, config::RetryTopic),
 }
 
 /// The topics that `config` describes for `cluster`: its own, and, where it is failed over to, those of the cluster
@@ -103,12 +105,13 @@ impl Cluster {
                 }
                 Wanted::DeadLetters(topic) => {
                     let mut new = NewTopic::new(topic, 1);
-                    // Dead letters wait for a person; and each is a record with its story added.
-                    for (name, value) in
-                        [("retention.ms", "-1"), ("retention.bytes", "-1"), ("max.message.bytes", "20971520")]
-                    {
-                        new.configs.push((name.to_owned(), value.to_owned()));
-                    }
+                    // Dead letters wait for a person.
+                    new.configs = kept("-1".to_owned());
+                    self.ensure(&new).await?;
+                }
+                Wanted::Retry(topic, retry) => {
+                    let mut new = NewTopic::new(topic, retry.partitions);
+                    new.configs = kept(retry.retention().0.as_millis().to_string());
                     self.ensure(&new).await?;
                 }
             }
@@ -166,6 +169,13 @@ impl Cluster {
         *asked = Some(known.clock.now());
         Ok(())
     }
+}
+
+/// The settings of a topic whose records are kept for so many milliseconds, whatever their size; each is a record of
+/// another topic with its story added.
+fn kept(ms: String) -> Vec<(String, String)> {
+    let settings = [("retention.ms", &*ms), ("retention.bytes", "-1"), ("max.message.bytes", "20971520")];
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
 /// The settings by which a topic that Seawall makes is kept.

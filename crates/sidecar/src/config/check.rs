@@ -2,6 +2,7 @@
 
 mod clusters;
 mod producer;
+mod retry_topic;
 
 use super::pipeline::{Concurrency, Pipeline, RatePerSecond};
 use super::settings::{Config, PARTITIONS_MAX};
@@ -58,6 +59,7 @@ pub fn check(config: &Config) -> Vec<Complaint> {
             }
         }
     }
+    retry_topic::apart(config, &mut out);
     out.0
 }
 
@@ -210,6 +212,7 @@ fn pipeline(path: &str, pipeline: &Pipeline, out: &mut Complaints) {
     push(&format!("{path}.push"), &pipeline.push, out);
     guard(&format!("{path}.guard"), &pipeline.guard, out);
     retry(&format!("{path}.retry"), &pipeline.retry, out);
+    retry_topic::check(path, pipeline, out);
     let claim = format!("{path}.claim");
     out.period(&claim, "lease", pipeline.claim.lease, Period::from_secs(1));
     out.period(&claim, "retention", pipeline.claim.retention, Period::from_secs(1));

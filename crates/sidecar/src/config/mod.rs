@@ -23,7 +23,7 @@ pub use cluster::{Cluster, Compression, LOG, Member, Property, SecretPlace, Star
 pub use error::{ConfigError, Finding};
 pub use pipeline::{
     Adaptive, Breaker, Claim, ClaimStore, Commit, Concurrency, DeadLetter, Drain, Guard, Mode, Ordering,
-    Pipeline, Push, Queue, RatePerSecond, Retry, RetryBudget,
+    Pipeline, Push, Queue, RatePerSecond, Retry, RetryBudget, RetryTopic,
 };
 pub use producer::{Asked, ClusterBackoff, ClusterBreaker, DiskCompression, Producer, Replay};
 pub use reload::restart_fields;

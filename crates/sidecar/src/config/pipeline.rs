@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Takes the records of its topics to one service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +37,10 @@ pub struct Pipeline {
     /// What happens to a record that failed.
     #[serde(default)]
     pub retry: Retry,
+    /// Where long pauses of failed records are spent: each in a topic of its own rather than in the memory of its
+    /// partition. Only with `ordering = "unordered"`: what waits elsewhere is passed by the records behind it.
+    #[serde(default)]
+    pub retry_topic: Vec<RetryTopic>,
     /// How a duplicate is recognised.
     #[serde(default)]
     pub claim: Claim,
@@ -84,6 +89,20 @@ impl Pipeline {
     /// The topic of its dead letters.
     pub fn dead_letter_topic(&self) -> String {
         self.dead_letter.topic.clone().unwrap_or_else(|| format!("{}.dlq", self.name))
+    }
+
+    /// Its retry topics by name, each with what is set about it.
+    pub fn retry_topics(&self) -> impl Iterator<Item = (String, &RetryTopic)> {
+        self.retry_topic.iter().map(|retry| {
+            let name = retry.topic.clone();
+            (name.unwrap_or_else(|| format!("{}.retry.{}", self.name, retry.after)), retry)
+        })
+    }
+
+    /// All topics that its group reads: its own, then its retry topics.
+    pub fn topics_read(&self) -> Vec<String> {
+        let retry = self.retry_topics().map(|(name, _)| name);
+        self.topics.iter().cloned().chain(retry).collect()
     }
 }
 
@@ -301,6 +320,32 @@ impl Default for Retry {
             budget: None,
         }
     }
+}
+
+/// A topic in which failed records spend their long pauses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryTopic {
+    /// Pauses at least this long are spent there, unless another of the pipeline's retry topics is for longer ones
+    /// still. At least 1 s, and no more than `retry.max`.
+    pub after: Period,
+    /// Its name; `<pipeline>.retry.<after>` by default. Nobody else may read it or write to it.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Its partitions, where Seawall makes it. It is kept for `after` and 7 days.
+    #[serde(default = "retry_partitions")]
+    pub partitions: u32,
+}
+
+impl RetryTopic {
+    /// How long its records are kept, where Seawall makes it: a week in which nobody reads it, and the pause.
+    pub fn retention(&self) -> Period {
+        Period(self.after.0 + Duration::from_hours(7 * 24))
+    }
+}
+
+fn retry_partitions() -> u32 {
+    super::settings::PARTITIONS_DEFAULT
 }
 
 /// How a duplicate is recognised.

@@ -43,6 +43,20 @@ const MISTAKES: &[(&str, &str)] = &[
     ("too many partitions", "[[topic]]\nname = \"a\"\npartitions = 1025"),
     ("negative partitions", "[[topic]]\nname = \"a\"\npartitions = -3"),
     (
+        "retry topics of a pipeline with an order",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"\nretry.max = \"1h\"\nretry_topic = [{ after = \"1m\" }]",
+    ),
+    (
+        "retry topics in each other's way",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\nordering = \"unordered\"\npush.url = \"http://localhost:1/\"\nretry.max = \"1h\"\n\
+         retry_topic = [{ after = \"1m\", topic = \"t\" }, { after = \"60s\", topic = \"a.dlq\", partitions = 0 }, { after = \"5ms\", topic = \"a/b\" }, { after = \"2h\" }]",
+    ),
+    (
+        "retry topic of another pipeline",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\nordering = \"unordered\"\npush.url = \"http://localhost:1/\"\nretry.max = \"1h\"\n\
+         retry_topic = [{ after = \"1m\" }]\n[[pipeline]]\nname = \"b\"\ntopics = [\"a.retry.1m\"]\npush.url = \"http://localhost:1/\"",
+    ),
+    (
         "source",
         "[[pipeline]]\nname = \"a\"\nsource = \"kafka\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"",
     ),

@@ -127,6 +127,7 @@ impl Scrape {
                 ("acked", totals.acked),
                 ("retried", totals.retried),
                 ("dead_lettered", totals.dead_lettered),
+                ("deferred", totals.deferred),
                 ("refused", totals.refused),
             ];
             for (outcome, count) in outcomes {

@@ -2,6 +2,7 @@
 //! what it gets.
 
 use crate::cluster::{AGAIN_AFTER, Cluster, ClusterError, Standing, Wanted};
+use crate::config;
 use crate::pipeline::PipelineError;
 use seawall_core::{
     Batch, Class, Classify, Clock, Commit, Event, Fault, Generation, Limit, Nanos, Offset, Source,
@@ -17,6 +18,7 @@ pub(crate) struct Plan {
     pub(crate) cluster: Cluster,
     pub(crate) group: String,
     pub(crate) topics: Vec<String>,
+    pub(crate) retry_topics: Vec<(String, config::RetryTopic)>,
     pub(crate) dead_letters: String,
     pub(crate) options: SourceOptions,
 }
@@ -134,11 +136,13 @@ impl Member {
     }
 
     fn join(&self) -> Result<KafkaSource, PipelineError> {
-        let Plan { cluster, group, topics, dead_letters, options } = &self.plan;
+        let Plan { cluster, group, topics, retry_topics, dead_letters, options } = &self.plan;
         let mut wanted: Vec<Wanted> = topics.iter().cloned().map(Wanted::Source).collect();
         wanted.push(Wanted::DeadLetters(dead_letters.clone()));
+        wanted.extend(retry_topics.iter().map(|(name, retry)| Wanted::Retry(name.clone(), retry.clone())));
         self.runtime.block_on(cluster.prepare(&wanted))?;
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let retry_topics = retry_topics.iter().map(|(name, _)| name);
+        let topics: Vec<&str> = topics.iter().chain(retry_topics).map(String::as_str).collect();
         let joined = KafkaSource::join(cluster.connection(), group, &topics, options.clone());
         joined.map_err(|source| PipelineError::Kafka {
             cluster: cluster.name().to_owned(),

@@ -354,7 +354,8 @@ fn open_source(
     clock: Arc<dyn Clock>,
 ) -> Result<(Box<dyn Source>, Option<Membership>), PipelineError> {
     let Some(cluster) = places.clusters.get(&config.source) else {
-        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+        let topics = config.topics_read();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         let source = places.broker.source(config.group(), &topics, SourceOptions::default())?;
         return Ok((Box::new(source), None));
     };
@@ -363,6 +364,7 @@ fn open_source(
         cluster: cluster.clone(),
         group: config.group().to_owned(),
         topics: config.topics.clone(),
+        retry_topics: config.retry_topics().map(|(name, retry)| (name, retry.clone())).collect(),
         dead_letters: config.dead_letter_topic(),
         options: options::member(&settings),
     };

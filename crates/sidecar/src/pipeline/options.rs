@@ -108,8 +108,13 @@ pub fn consumer(pipeline: &Pipeline) -> ConsumerOptions {
         stall_after: pipeline.stall_after.0,
         give_up_after: pipeline.give_up_after.map(|bound| bound.0),
         dead_letter: Some(Arc::from(pipeline.dead_letter_topic())),
+        retry_topics: pipeline.retry_topics().map(retry_topic).collect(),
         ..ConsumerOptions::new(pipeline.name.as_str())
     }
+}
+
+fn retry_topic((name, retry): (String, &config::RetryTopic)) -> seawall_consumer::RetryTopic {
+    seawall_consumer::RetryTopic { after: retry.after.0, topic: Arc::from(name) }
 }
 
 /// What a member of a Kafka group is told.
@@ -140,6 +145,15 @@ pub fn topic(topic: &config::Topic) -> TopicOptions {
         partitions: topic.partitions,
         retention_bytes: topic.retention_bytes.map(|size| size.0),
         retention_age: topic.retention_age.map(|age| age.0),
+    }
+}
+
+/// How a retry topic is set up.
+pub fn retry_topic_in_log(retry: &config::RetryTopic) -> TopicOptions {
+    TopicOptions {
+        partitions: retry.partitions,
+        retention_bytes: None,
+        retention_age: Some(retry.retention().0),
     }
 }
 

@@ -9,6 +9,7 @@ const TERMS = [
   { field: "fetched", label: "Fetched", sign: "" },
   { field: "acked", label: "Acknowledged", sign: "=" },
   { field: "dead_lettered", label: "Dead-lettered", sign: "+" },
+  { field: "deferred", label: "To retry topics", sign: "+" },
   { field: "parked", label: "Parked", sign: "+" },
   { field: "in_flight", label: "In flight", sign: "+" },
 ] as const;

@@ -10,6 +10,7 @@ export class TotalsPanel {
   private readonly facts = facts({
     retried: "Retried",
     dead_lettered: "Dead-lettered",
+    deferred: "To retry topics",
     refused: "Refused",
     duplicates: "Duplicates",
     timeouts: "Timed out",
@@ -24,6 +25,7 @@ export class TotalsPanel {
     this.facts.set({
       retried: count(totals.retried),
       dead_lettered: count(totals.dead_lettered),
+      deferred: count(totals.deferred),
       refused: count(totals.refused),
       duplicates: count(totals.duplicates),
       timeouts: count(totals.timeouts),

@@ -1,13 +1,14 @@
-/** The conservation ledger: fetched = acknowledged + dead-lettered + parked + in flight. */
+/** The conservation ledger: fetched = acknowledged + dead-lettered + deferred + parked + in flight. */
 
 import type { Ledger, Partition } from "../wire/overview.ts";
 
 export function ledgerOf(partitions: readonly Partition[]): Ledger {
-  const sum: Ledger = { fetched: 0, acked: 0, dead_lettered: 0, parked: 0, in_flight: 0, imbalance: 0 };
+  const sum: Ledger = { fetched: 0, acked: 0, dead_lettered: 0, deferred: 0, parked: 0, in_flight: 0, imbalance: 0 };
   for (const { ledger } of partitions) {
     sum.fetched += ledger.fetched;
     sum.acked += ledger.acked;
     sum.dead_lettered += ledger.dead_lettered;
+    sum.deferred += ledger.deferred;
     sum.parked += ledger.parked;
     sum.in_flight += ledger.in_flight;
     sum.imbalance += ledger.imbalance;

@@ -62,6 +62,7 @@ export interface Totals {
   acked: number;
   retried: number;
   dead_lettered: number;
+  deferred: number;
   refused: number;
   panics: number;
   duplicates: number;
@@ -125,6 +126,7 @@ export interface Ledger {
   fetched: number;
   acked: number;
   dead_lettered: number;
+  deferred: number;
   parked: number;
   in_flight: number;
   imbalance: number;

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod dead_letters;
+mod retry_topics;
 mod spine;
 
 use super::*;
@@ -90,10 +91,15 @@ impl Process {
     }
 
     async fn with(extra: &str) -> Self {
+        Self::changed(extra, |text| text).await
+    }
+
+    /// With the usual configuration after `change`.
+    async fn changed(extra: &str, change: impl Fn(String) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let service = Service::start().await;
         let file = dir.path().join("seawall.toml");
-        std::fs::write(&file, config_text(dir.path(), service.addr, extra)).expect("written");
+        std::fs::write(&file, change(config_text(dir.path(), service.addr, extra))).expect("written");
         let sidecar = Self::open(&file).await.expect("started");
         Self { sidecar, service, dir, token: None }
     }

@@ -11,9 +11,15 @@
 //! - **A refusal of the guard** never gets here: the record has not been tried.
 //!
 //! A `retry_after` is honoured even beyond the longest back-off, up to [`RETRY_AFTER_MAX`].
+//!
+//! Where no order is asked for, long waits can be spent in a topic of their own ([`topic`]).
+
+pub(crate) mod topic;
+
+pub use topic::{DUE_MS, RetryTopic};
 
 use crate::options::RetryOptions;
-use seawall_core::{Class, Fault, Nanos, WallMs};
+use seawall_core::{Class, Fault, Nanos, Offset, TopicPartition, WallMs};
 use seawall_guard::backoff::{Backoff, Jitter};
 use std::time::Duration;
 
@@ -27,12 +33,16 @@ pub(crate) struct Story {
     pub(crate) attempts: u32,
     /// Times it was turned away since it last failed or started, for the back-off alone.
     pub(crate) turned_away: u32,
+    /// Here: in a process before this one, or in a retry topic, it may have failed for as long as `failing_before`.
     pub(crate) first_failed: Nanos,
+    pub(crate) failing_before: Duration,
     pub(crate) first_failed_wall: WallMs,
     pub(crate) last_failed_wall: WallMs,
     pub(crate) fault: Fault,
     /// It is to become a dead letter, and the sink has refused it so often.
     pub(crate) dead: Option<u32>,
+    /// Where it came from first, where that is not where it was read now.
+    pub(crate) origin: Option<(TopicPartition, Offset)>,
 }
 
 /// What to do next.
@@ -50,11 +60,18 @@ impl Story {
             attempts: 0,
             turned_away: 0,
             first_failed: now,
+            failing_before: Duration::ZERO,
             first_failed_wall: wall,
             last_failed_wall: wall,
             fault,
             dead: None,
+            origin: None,
         }
+    }
+
+    /// Whether its last failure was one that counts.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.attempts > 0 && self.turned_away == 0
     }
 }
 
@@ -87,7 +104,8 @@ pub(crate) fn judge(
     }
     story.attempts += 1;
     story.turned_away = 0;
-    let too_late = options.total_max.is_some_and(|total| now.since(story.first_failed) >= total);
+    let too_late =
+        options.total_max.is_some_and(|total| now.since(story.first_failed) + story.failing_before >= total);
     if final_verdict || too_late || story.attempts >= options.attempts_max {
         return Next::Dead;
     }
@@ -133,11 +151,13 @@ mod tests {
             ..RetryOptions::default()
         };
         let mut story = None;
-        let mut judge_at =
-            |s| judge(&mut story, fault(Class::Transient), false, &options, at(s), WallMs(0), 1);
-        assert!(matches!(judge_at(1_000), Next::Park(_)));
-        assert!(matches!(judge_at(1_059), Next::Park(_)));
-        assert_eq!(judge_at(1_060), Next::Dead);
+        let judge_at =
+            |story: &mut _, s| judge(story, fault(Class::Transient), false, &options, at(s), WallMs(0), 1);
+        assert!(matches!(judge_at(&mut story, 1_000), Next::Park(_)));
+        assert!(matches!(judge_at(&mut story, 1_059), Next::Park(_)));
+        assert_eq!(judge_at(&mut story, 1_060), Next::Dead);
+        story.as_mut().expect("begun").failing_before = Duration::from_secs(30);
+        assert_eq!(judge_at(&mut story, 1_030), Next::Dead, "what it failed for in another process counts");
     }
 
     #[test]

@@ -17,25 +17,22 @@ impl<S: Sink> ErasedSink for S {
     }
 }
 
-/// Where a pipeline's dead letters go.
+/// Where a consumer's records go that leave it for another topic.
 #[derive(Clone)]
-pub(crate) struct DeadLetters {
-    pub(crate) topic: Arc<str>,
-    sink: Arc<dyn ErasedSink>,
-}
+pub(crate) struct Outlet(Arc<dyn ErasedSink>);
 
-impl fmt::Debug for DeadLetters {
+impl fmt::Debug for Outlet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeadLetters({})", self.topic)
+        f.write_str("Outlet")
     }
 }
 
-impl DeadLetters {
-    pub(crate) fn new(topic: Arc<str>, sink: impl Sink) -> Self {
-        Self { topic, sink: Arc::new(sink) }
+impl Outlet {
+    pub(crate) fn new(sink: impl Sink) -> Self {
+        Self(Arc::new(sink))
     }
 
     pub(crate) async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
-        self.sink.send_boxed(records).await
+        self.0.send_boxed(records).await
     }
 }
