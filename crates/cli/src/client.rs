@@ -16,6 +16,8 @@ use url::Url;
 pub(crate) struct Client {
     base: Url,
     token: Option<HeaderValue>,
+    /// Sent with every request.
+    own: Option<(&'static str, &'static str)>,
     pool: Pool<HttpConnector, Full<Bytes>>,
 }
 
@@ -37,7 +39,12 @@ impl Client {
                 Some(value)
             }
         };
-        Ok(Self { base, token, pool: Pool::builder(TokioExecutor::new()).build_http() })
+        Ok(Self { base, token, own: None, pool: Pool::builder(TokioExecutor::new()).build_http() })
+    }
+
+    /// The same, with a header in every request.
+    pub(crate) fn with_header(self, name: &'static str, value: &'static str) -> Self {
+        Self { own: Some((name, value)), ..self }
     }
 
     /// Sends one request; an answer other than 2xx is a failure told with its problem document.
@@ -54,6 +61,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(url.as_str());
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
+        }
+        if let Some((name, value)) = self.own {
+            request = request.header(name, value);
         }
         let (kind, bytes) = body.unwrap_or(("application/json", Bytes::new()));
         let request = request

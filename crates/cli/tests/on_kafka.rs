@@ -22,8 +22,6 @@ mod letters;
 mod lines;
 #[path = "on_kafka/parked.rs"]
 mod parked;
-#[path = "on_kafka/recovered.rs"]
-mod recovered;
 #[path = "on_kafka/retry_topics.rs"]
 mod retry_topics;
 #[path = "on_kafka/stage.rs"]

@@ -1,5 +1,6 @@
 //! `seawall produce TOPIC`: lines into a topic.
 
+mod asked;
 mod kept;
 
 use crate::client::{Client, told};
@@ -7,14 +8,16 @@ use crate::cluster::{self, ClusterArguments};
 use crate::exit::{Failure, Outcome};
 use crate::input::{self, Input, Lines};
 use crate::{embedded, output};
+use asked::Asked;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use kept::{Kept, SpillArguments};
-use seawall_core::{Clock, Outgoing, Record, Sink, SystemClock, TopicPartition};
+use seawall_core::{Clock, Durability, Outgoing, Record, Sink, SystemClock, TopicPartition};
 use seawall_kafka::{Connection, KafkaSink, SinkOptions};
 use seawall_log::{Broker, TopicOptions};
+use seawall_sidecar::ingest::DURABILITY_HEADER;
 use seawall_sidecar::line;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -49,6 +52,10 @@ pub(crate) struct Arguments {
     cluster: ClusterArguments,
     #[command(flatten)]
     spill: SpillArguments,
+    /// How safe a record is to be before it counts as written; what is safer by nature stays so. Without it, what the
+    /// configuration of the running Seawall says, and with --spill `synced`.
+    #[arg(long, value_enum, value_name = "HOW")]
+    durability: Option<Asked>,
     /// With --data: make the topic, with so many partitions, where it does not exist.
     #[arg(long, value_name = "PARTITIONS", requires = "data")]
     create: Option<u32>,
@@ -58,6 +65,12 @@ pub(crate) struct Arguments {
     /// With raw lines: what ends the key. Without it, records have no key.
     #[arg(long, value_name = "TEXT")]
     key_separator: Option<String>,
+}
+
+impl Arguments {
+    fn asked(&self) -> Durability {
+        self.durability.map_or(Durability::Synced, Asked::durability)
+    }
 }
 
 enum Destination {
@@ -90,9 +103,17 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
 fn destination(arguments: &Arguments) -> Result<Destination, Failure> {
     let Some(dir) = &arguments.data else {
         let token = crate::client::token(arguments.token_file.as_deref())?;
-        let client = Client::new(arguments.at.clone(), token.as_deref())?;
+        let mut client = Client::new(arguments.at.clone(), token.as_deref())?;
+        if let Some(asked) = arguments.durability {
+            client = client.with_header(DURABILITY_HEADER, asked.durability().as_str());
+        }
         return Ok(Destination::Running(Box::new(client)));
     };
+    if arguments.durability == Some(Asked::Replicated) {
+        return Err(Failure::input(
+            "--durability replicated: the embedded log has no replicas, what it gives is synced; ask for that, or leave it out",
+        ));
+    }
     let broker = embedded::open(dir, arguments.create.is_none())?;
     if let Some(partitions) = arguments.create
         && !broker.topic_exists(&arguments.topic)
@@ -109,7 +130,7 @@ fn destination(arguments: &Arguments) -> Result<Destination, Failure> {
 /// The cluster's topic must be there, before the first line is read: its producer would make one by the way. Only
 /// with a spill a cluster that does not answer is no obstacle.
 async fn on_cluster(connection: &Connection, arguments: &Arguments) -> Result<Destination, Failure> {
-    if let Some(kept) = arguments.spill.open(connection, &arguments.topic).await? {
+    if let Some(kept) = arguments.spill.open(connection, &arguments.topic, arguments.asked()).await? {
         return Ok(Destination::Kept(Box::new(kept)));
     }
     cluster::admin(connection)?.existing_topic(&arguments.topic).await.map_err(cluster::failure)?;
@@ -120,6 +141,10 @@ async fn on_cluster(connection: &Connection, arguments: &Arguments) -> Result<De
 async fn produce(arguments: Arguments, destination: &Destination) -> Outcome {
     let clock = SystemClock::new();
     let topic: Arc<str> = arguments.topic.into();
+    let buffered = match destination {
+        Destination::Running(_) | Destination::Kept(_) => arguments.durability == Some(Asked::Buffered),
+        Destination::Embedded(_) | Destination::Cluster(_) => false,
+    };
     let progress = progress();
     let mut input = Input::new(arguments.files);
     let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -143,7 +168,9 @@ async fn produce(arguments: Arguments, destination: &Destination) -> Outcome {
     }
     send(destination, &topic, batch, &progress).await?;
     progress.finish_and_clear();
-    output::note(format_args!("{} records written to {topic}", progress.position()));
+    // What is only in a memory is not written yet.
+    let done = if buffered { "taken into memory for" } else { "written to" };
+    output::note(format_args!("{} records {done} {topic}", progress.position()));
     Ok(())
 }
 

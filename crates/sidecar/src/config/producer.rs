@@ -29,7 +29,8 @@ pub struct Producer {
     /// The largest record, with its headers: at most a quarter of `memory` and an eighth of `disk`. Without it, the
     /// smallest of 20MiB, a quarter of `memory` and a thirty-second part of `disk`.
     pub record_max: Option<Size>,
-    /// How safe a record is to be before ingest gives its receipt. Dead letters are always `"synced"`.
+    /// How safe a record is to be before ingest gives its receipt, where the request does not choose with the header
+    /// `Seawall-Durability`. Dead letters are always `"synced"`.
     pub durability: Asked,
     /// Clusters that take the records of ingest when `ingest.sink` is gone, the most preferred first. Each must have
     /// the topics; those that a `[[topic]]` describes for `ingest.sink` are made there, too.

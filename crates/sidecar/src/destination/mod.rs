@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, Clusters};
 use crate::config::LOG;
 use crate::recoverable::{Producers, Recoverable, Taken, Use};
-use seawall_core::{Fault, Outgoing, Receipt, Sink};
+use seawall_core::{Durability, Fault, Outgoing, Receipt, Sink};
 use seawall_log::Broker;
 
 /// Where records go. Cheap to clone.
@@ -53,10 +53,20 @@ impl Destination {
         }
     }
 
-    /// Sends records in order, each with the receipt that is true of it.
-    pub async fn take(&self, records: Vec<Outgoing>) -> Vec<Result<Taken, Fault>> {
+    /// The safest receipt that it gives.
+    pub fn best(&self) -> Durability {
+        match self {
+            Self::Log(_) => Durability::Synced,
+            Self::Kafka { .. } => Durability::Replicated,
+        }
+    }
+
+    /// Sends records in order, each with the receipt that is true of it: given once the record is as safe as `asked`, or
+    /// as the config asks for. Without a producer it is always [the best](Self::best).
+    pub async fn take(&self, records: Vec<Outgoing>, asked: Option<Durability>) -> Vec<Result<Taken, Fault>> {
         if let Self::Kafka { producer: Some(producer), .. } = self {
-            let taken = Recoverable::send(producer, records).await;
+            let asked = asked.unwrap_or_else(|| producer.asked());
+            let taken = Recoverable::send(producer, records, asked).await;
             return taken.into_iter().map(|taken| taken.map_err(Fault::from)).collect();
         }
         let written = |receipt: Receipt| Taken {

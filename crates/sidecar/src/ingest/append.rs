@@ -1,12 +1,12 @@
 //! The way in: guard, read, append, answer with receipts.
 
 use super::query::Query;
-use super::{Body, Ingest, body, event, json};
+use super::{Body, Ingest, body, durability, event, json};
 use crate::config::nearest;
 use crate::destination::Destination;
 use crate::problem::Problem;
 use crate::recoverable::Taken;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header};
 use hyper::body::Incoming;
 use seawall_core::{Class, Durability, Fault, Outgoing, Record, Token};
 use seawall_guard::{LimitKind, Refusal};
@@ -32,11 +32,12 @@ impl Ingest {
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
         let _permit = self.requests.try_enter().map_err(|refusal| refused(&refusal))?;
+        let asked = durability::asked(headers, &self.sink)?;
         let topic = self.topic(topic).await?;
         let body = body::read(headers, body, self.max_body, self.body_timeout).await?;
         let intake = event::read(headers, query.get("key"), body, self.clock.wall())?;
-        let settled = self.send(&topic, intake.records).await;
-        if intake.batch { Ok(self.answer_batch(&topic, settled)) } else { self.answer_one(&topic, settled) }
+        let settled = self.send(&topic, intake.records, asked).await;
+        if intake.batch { self.answer_batch(&topic, settled) } else { self.answer_one(&topic, settled) }
     }
 
     async fn topic(&self, name: &str) -> Result<Arc<str>, Problem> {
@@ -59,7 +60,12 @@ impl Ingest {
     }
 
     /// Appends what is fit and within the rate; everything else keeps its problem, at its place.
-    async fn send(&self, topic: &Arc<str>, records: Vec<Result<(Record, Token), Problem>>) -> Vec<Settled> {
+    async fn send(
+        &self,
+        topic: &Arc<str>,
+        records: Vec<Result<(Record, Token), Problem>>,
+        asked: Option<Durability>,
+    ) -> Vec<Settled> {
         let fit = u32::try_from(records.iter().filter(|record| record.is_ok()).count()).unwrap_or(u32::MAX);
         let granted = self.records.try_enter_many(fit);
         let mut left = granted.permits.count();
@@ -80,7 +86,7 @@ impl Ingest {
             }
         }
         // The answers of the sink stand in the order of what it was given.
-        for ((at, token), answer) in places.into_iter().zip(self.sink.take(outgoing).await) {
+        for ((at, token), answer) in places.into_iter().zip(self.sink.take(outgoing, asked).await) {
             settled[at] = Some(match answer {
                 Ok(taken) => Ok((taken, token)),
                 Err(fault) => Err(problem_of(&fault)),
@@ -97,8 +103,18 @@ impl Ingest {
         Ok(json(status_of(&taken), receipt_json(topic, &taken, &token).to_string()))
     }
 
-    /// 201 (or 202) when all were taken; 207 with a status for each otherwise.
-    fn answer_batch(&self, topic: &str, settled: Vec<Settled>) -> Response<Body> {
+    /// 201 (or 202) when all were taken; 207 with a status for each otherwise. Where none was, for want of room, it is
+    /// the refusal itself: many clients take every 2xx for success.
+    fn answer_batch(&self, topic: &str, settled: Vec<Settled>) -> Result<Response<Body>, Problem> {
+        let latest =
+            settled.iter().filter_map(|settled| settled.as_ref().err()).max_by_key(|p| p.retry_after());
+        if let Some(latest) = latest.filter(|_| settled.iter().all(is_overload)) {
+            // It is counted where it is answered.
+            let others = settled.iter().filter_map(|settled| settled.as_ref().err());
+            others.filter(|other| !std::ptr::eq(*other, latest)).for_each(|other| self.counts.refuse(other));
+            return Err(latest.clone());
+        }
+        let come_back = latest.and_then(Problem::retry_after_value);
         let weakest = settled.iter().flatten().map(|(taken, _)| status_of(taken)).max();
         let whole = settled.iter().all(Result::is_ok);
         let entries: Vec<Value> = settled
@@ -118,8 +134,18 @@ impl Ingest {
             .collect();
         let all = weakest.unwrap_or(StatusCode::CREATED);
         let status = if whole { all } else { StatusCode::MULTI_STATUS };
-        json(status, Value::Array(entries).to_string())
+        let mut response = json(status, Value::Array(entries).to_string());
+        if let Some(seconds) = come_back {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        Ok(response)
     }
+}
+
+/// Whether nothing was taken, and the same may be later.
+fn is_overload(settled: &Settled) -> bool {
+    let statuses = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
+    settled.as_ref().is_err_and(|problem| statuses.contains(&problem.status()))
 }
 
 /// 201 for what no crash loses, 202 for what is only in memory.

@@ -7,6 +7,7 @@
 
 mod append;
 mod body;
+mod durability;
 pub mod event;
 mod query;
 mod read;
@@ -18,6 +19,7 @@ use crate::listen::Answer;
 use crate::problem::Problem;
 pub(crate) use append::problem_of;
 use bytes::Bytes;
+pub use durability::DURABILITY_HEADER;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full};

@@ -91,6 +91,15 @@ async fn the_answer_is_the_receipt_and_the_record_is_there() {
 }
 
 #[tokio::test]
+async fn what_is_safer_than_asked_stays_so() {
+    let server = server().await;
+    for asked in ["synced", "buffered"] {
+        let reply = server.post(&[("seawall-durability", asked)], b"x").await;
+        assert_eq!((reply.status, &reply.json()["durability"]), (201, &"synced".into()), "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn every_content_mode_is_taken() {
     let server = server().await;
     let event = r#"{"specversion":"1.0","id":"a","source":"/s","type":"t","data":{"n":1}}"#;
@@ -166,7 +175,7 @@ type Case = (&'static str, &'static str, Vec<(&'static str, &'static str)>, u16,
 #[tokio::test]
 async fn mistakes_get_their_problem_and_store_nothing() {
     let server = server().await;
-    let cases: [Case; 19] = [
+    let cases: [Case; 22] = [
         ("POST", "/v1/topics/ordres/records", vec![], 404, "did you mean \\\"orders\\\""),
         ("POST", "/v1/topics/%2e%2e%2fetc/records", vec![], 400, "topic name"),
         ("POST", "/v1/topics/../records", vec![], 400, "directory's own name"),
@@ -182,6 +191,21 @@ async fn mistakes_get_their_problem_and_store_nothing() {
         ("POST", PATH, vec![("content-encoding", "gzip")], 400, "not valid gzip"),
         ("POST", PATH, vec![("host", "evil.example")], 403, "evil.example"),
         ("POST", PATH, vec![("origin", "http://evil.example")], 403, "evil.example"),
+        ("POST", PATH, vec![("seawall-durability", "safe")], 400, "replicated, synced or buffered is right"),
+        (
+            "POST",
+            PATH,
+            vec![("seawall-durability", "synced"), ("seawall-durability", "synced")],
+            400,
+            "twice",
+        ),
+        (
+            "POST",
+            PATH,
+            vec![("seawall-durability", "replicated")],
+            400,
+            "what log gives is \\\"synced\\\" at best",
+        ),
         ("GET", "/v1/topics/orders/records?partition=4", vec![], 400, "0 to 3"),
         ("GET", "/v1/topics/orders/records?from=soon", vec![], 400, "no number"),
         ("GET", "/v1/topics/orders/records?follow=maybe", vec![], 400, "true or false"),
@@ -255,10 +279,18 @@ async fn limits_refuse_by_name_and_say_when_to_come_back() {
         (reply.status, &reply.json()[0]["status"], &reply.json()[1]["status"]),
         (207, &201.into(), &429.into())
     );
+    let comes_back =
+        |reply: &Reply| reply.header("retry-after").is_some_and(|s| s.parse::<u64>().is_ok_and(|s| s >= 1));
+    assert!(comes_back(&reply), "{reply:?}");
     let reply = server.post(&[], b"5").await;
     assert_eq!(reply.status, 429);
-    assert!(reply.header("retry-after").is_some_and(|s| s.parse::<u64>().is_ok_and(|s| s >= 1)), "{reply:?}");
+    assert!(comes_back(&reply), "{reply:?}");
     assert_eq!((server.stored(), server.counts.refused(Refused::Rate)), (3, 2));
+    // Of a batch none was taken: no client must take that for success.
+    let reply = server.post(&lines, b"6\n7\n").await;
+    assert_eq!((reply.status, &reply.json()["type"]), (429, &"urn:seawall:problem:rate".into()));
+    assert!(comes_back(&reply), "{reply:?}");
+    assert_eq!((server.stored(), server.counts.refused(Refused::Rate)), (3, 4));
 
     let one = GuardOptions {
         concurrency: ConcurrencyOptions { limit: 1, ..ConcurrencyOptions::default() },

@@ -80,6 +80,18 @@ impl Problem {
         &self.0.detail
     }
 
+    /// When to come back.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The same as the value of `Retry-After`.
+    pub(crate) fn retry_after_value(&self) -> Option<HeaderValue> {
+        let after = self.0.retry_after?;
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        Some(seconds.max(1).into())
+    }
+
     /// As JSON.
     pub fn to_json(&self) -> Value {
         let mut json = self.0.fields.clone();
@@ -100,9 +112,8 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(after) = self.0.retry_after {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+        if let Some(seconds) = self.retry_after_value() {
+            headers.insert(header::RETRY_AFTER, seconds);
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

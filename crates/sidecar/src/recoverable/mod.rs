@@ -220,7 +220,7 @@ impl Recoverable {
         &self.0.sinks
     }
 
-    /// How safe a record is to be before its receipt is given.
+    /// How safe a record is to be before its receipt is given, where its sender does not choose.
     pub fn asked(&self) -> Durability {
         self.0.asked
     }
@@ -240,9 +240,9 @@ impl Recoverable {
         self.0.unkept.load(Relaxed)
     }
 
-    /// Sends records in order, and gives each receipt once it is as safe as the config asks for.
-    pub async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Taken, SendError>> {
-        match self.0.asked {
+    /// Sends records in order, and gives each receipt once the record is as safe as `asked`.
+    pub async fn send(&self, records: Vec<Outgoing>, asked: Durability) -> Vec<Result<Taken, SendError>> {
+        match asked {
             Durability::Replicated => {
                 let sent = self.0.producer.send_all::<Replicated>(records).await;
                 sent.into_iter().map(|sent| sent.map(|sent| delivered(sent.sink, sent.receipt))).collect()

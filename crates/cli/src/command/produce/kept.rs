@@ -4,15 +4,18 @@ use super::Outcome;
 use crate::cluster;
 use crate::exit::Failure;
 use crate::output;
-use seawall_core::{Class, Classify, Fault, Outgoing, Record};
+use seawall_core::{Class, Classify, Durability, Fault, Outgoing, Record};
 use seawall_kafka::{Admin, Connection, KafkaSink, SinkOptions};
 use seawall_producer::spill::look;
-use seawall_producer::{OpenError, Producer, ProducerOptions, Safe, SpillOptions, Synced, Target};
+use seawall_producer::{
+    OpenError, Outcome as Became, Producer, ProducerOptions, Replicated, Safe, SendError, SpillOptions,
+    Synced, Target,
+};
 use seawall_sidecar::config::{Period, Size};
 use seawall_wal::RealDisk;
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Who owns the spill of this command: another use's is refused.
@@ -47,7 +50,37 @@ pub(super) struct Kept {
     dir: PathBuf,
     wait: Duration,
     topic: String,
-    spilled: Cell<u64>,
+    asked: Durability,
+    heard: Arc<Heard>,
+}
+
+/// What became of records.
+#[derive(Default)]
+struct Heard {
+    spilled: AtomicU64,
+    /// Taken into memory, and nowhere in the end.
+    unkept: AtomicU64,
+    /// Why the first of them.
+    why: OnceLock<SendError>,
+}
+
+impl Heard {
+    /// Of a record that was taken into memory.
+    fn became(&self, outcome: Became) {
+        match outcome {
+            Ok(place) => self.is_at(&place),
+            Err(error) => {
+                self.unkept.fetch_add(1, Relaxed);
+                self.why.get_or_init(|| error);
+            }
+        }
+    }
+
+    fn is_at(&self, place: &Safe) {
+        if let Safe::Spilled { .. } = place {
+            self.spilled.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl SpillArguments {
@@ -56,7 +89,12 @@ impl SpillArguments {
     /// # Errors
     /// When the topic is known to be missing, a setting is wrong, or the spill is somebody else's or damaged: then its
     /// bytes are as they were.
-    pub(super) async fn open(&self, connection: &Connection, topic: &str) -> Result<Option<Kept>, Failure> {
+    pub(super) async fn open(
+        &self,
+        connection: &Connection,
+        topic: &str,
+        asked: Durability,
+    ) -> Result<Option<Kept>, Failure> {
         let Some(dir) = &self.spill else { return Ok(None) };
         let admin = Admin::open(connection, LOOK_WITHIN).map_err(cluster::failure)?;
         match admin.existing_topic(topic).await {
@@ -80,18 +118,34 @@ impl SpillArguments {
         if found > 0 {
             output::note(format_args!("{found} records of an earlier call wait in {}", dir.display()));
         }
-        let (dir, topic, spilled) = (dir.clone(), topic.to_owned(), Cell::new(0));
-        Ok(Some(Kept { producer, dir, wait: self.wait.0, topic, spilled }))
+        let (dir, topic, heard) = (dir.clone(), topic.to_owned(), Arc::default());
+        Ok(Some(Kept { producer, dir, wait: self.wait.0, topic, asked, heard }))
     }
 }
 
 impl Kept {
-    /// Sends one batch; when this returns each record is in the cluster or on this disk.
+    /// Sends one batch; when this returns each record is as safe as was asked.
     pub(super) async fn send(&self, topic: &Arc<str>, batch: Vec<Record>) -> Outcome {
-        let outgoing = |record| Outgoing { topic: topic.clone(), partition: None, record };
-        for sent in self.producer.send_all::<Synced>(batch.into_iter().map(outgoing).collect()).await {
-            if let Safe::Spilled { .. } = sent.map_err(Failure::environment)?.place {
-                self.spilled.set(self.spilled.get() + 1);
+        let records =
+            batch.into_iter().map(|record| Outgoing { topic: topic.clone(), partition: None, record });
+        match self.asked {
+            Durability::Replicated => {
+                for sent in self.producer.send_all::<Replicated>(records.collect()).await {
+                    sent.map_err(Failure::environment)?;
+                }
+            }
+            Durability::Synced => {
+                for sent in self.producer.send_all::<Synced>(records.collect()).await {
+                    self.heard.is_at(&sent.map_err(Failure::environment)?.place);
+                }
+            }
+            Durability::Buffered => {
+                for record in records {
+                    let heard = Arc::clone(&self.heard);
+                    let taken =
+                        self.producer.send_buffered(record, move |outcome| heard.became(outcome)).await;
+                    taken.map_err(Failure::environment)?;
+                }
             }
         }
         Ok(())
@@ -109,8 +163,9 @@ impl Kept {
         let refused = self.producer.snapshot().refused_records;
         self.producer.close(CLOSE_WITHIN).await;
         let left = look::summary(&RealDisk, &self.dir).map_err(|e| Failure::environment(Fault::from(e)))?;
-        if self.spilled.get() > 0 {
-            output::note(format_args!("{} of them went through the spill", self.spilled.get()));
+        let (spilled, unkept) = (self.heard.spilled.load(Relaxed), self.heard.unkept.load(Relaxed));
+        if spilled > 0 {
+            output::note(format_args!("{spilled} of them went through the spill"));
         }
         if left.waiting > 0 {
             output::note(format_args!(
@@ -121,6 +176,11 @@ impl Kept {
                 self.topic,
                 self.dir.display()
             ));
+        }
+        if let Some(why) = self.heard.why.get() {
+            return Err(Failure::environment(format_args!(
+                "{unkept} records that were in memory are neither in the cluster nor on disk: {why}"
+            )));
         }
         if refused > 0 {
             return Err(Failure::environment(refusal(refused, &self.dir)));
