@@ -11,6 +11,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use seawall_core::{Batch, Offset, Position};
 
 /// A partition that is ours.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each read by itself")]
 pub(super) struct Assigned {
     pub(super) tp: TopicPartition,
     /// Where the client puts its records.
@@ -26,6 +27,8 @@ pub(super) struct Assigned {
     pub(super) revoked: bool,
     /// A commit was refused: this generation is over.
     pub(super) void: bool,
+    /// The second client has read on here, so the client has to be sent on.
+    pub(super) followed: bool,
     /// What the current poll has gathered.
     pub(super) batch: Option<Batch>,
 }
@@ -170,6 +173,7 @@ impl KafkaSource {
             end,
             revoked: false,
             void: false,
+            followed: false,
             batch: None,
         });
         Event::Assigned { partition: tp, generation, position, end }

@@ -11,6 +11,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Message};
+use seawall_core::Fetched;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,17 @@ use std::time::Duration;
 pub(super) type Queue = Arc<PartitionQueue<GroupContext>>;
 
 /// What is left of a poll's limit.
-struct Left {
-    records: usize,
-    bytes: usize,
+pub(super) struct Left {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+impl Left {
+    pub(super) fn take(&mut self, records: &[Fetched]) {
+        self.records = self.records.saturating_sub(records.len());
+        let weight = records.iter().map(|fetched| fetched.record.weight()).sum();
+        self.bytes = self.bytes.saturating_sub(weight);
+    }
 }
 
 impl KafkaSource {
@@ -51,6 +60,9 @@ impl KafkaSource {
             if let Err(error) = drained {
                 result = self.trouble(error, events);
             }
+        }
+        if result.is_ok() {
+            self.follow(&mut left);
         }
         for assigned in &mut self.assigned {
             if let Some(batch) = assigned.batch.take() {
@@ -87,9 +99,14 @@ impl KafkaSource {
 }
 
 impl Assigned {
+    /// Whether its records are wanted.
+    pub(super) fn is_read(&self) -> bool {
+        !(self.held || self.revoked || self.void)
+    }
+
     /// Takes what its queue holds, as far as the limit goes.
     fn drain(&mut self, copier: &mut Copier, left: &mut Left) -> Result<(), ClientError> {
-        if self.held || self.revoked || self.void {
+        if !self.is_read() {
             return Ok(());
         }
         let queue = Arc::clone(&self.queue);

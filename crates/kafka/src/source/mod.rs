@@ -33,6 +33,7 @@ mod commit;
 mod context;
 mod convert;
 mod damage;
+mod follow;
 mod gather;
 mod options;
 mod reread;
@@ -52,7 +53,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use seawall_core::{
-    Batch, Class, Clock, Commit, Event, Fault, Generation, Limit, Offset, Source, SystemClock,
+    Batch, Class, Clock, Commit, Event, Fault, Generation, Limit, Nanos, Offset, Source, SystemClock,
     TopicPartition, Waker,
 };
 use std::sync::Arc;
@@ -95,6 +96,8 @@ pub struct KafkaSource {
     renewing: Vec<TopicPartition>,
     /// Revoked; given back together once none of them is held.
     leaving: Vec<TopicPartition>,
+    /// Since when there are any.
+    giving_up_since: Option<Nanos>,
     generation: Generation,
     /// The group has said what this member gets, which may be nothing.
     member: bool,
@@ -179,6 +182,7 @@ impl KafkaSource {
             arriving: Vec::new(),
             renewing: Vec::new(),
             leaving: Vec::new(),
+            giving_up_since: None,
             generation: Generation(0),
             member: false,
             astray: false,

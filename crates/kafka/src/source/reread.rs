@@ -111,6 +111,48 @@ impl Rereader {
         self.read_within(Duration::ZERO, tp, from, to, limit)
     }
 
+    /// Records of `tp` from `from` on, as far as the broker has answered; does not wait. None where there are none yet.
+    pub(crate) fn follow(
+        &mut self,
+        tp: &TopicPartition,
+        from: Offset,
+        limit: Limit,
+    ) -> Result<Batch, KafkaError> {
+        let mut batch = Batch { records: Vec::new(), next: from };
+        self.serve(tp, from)?;
+        // No end that is told here is to be believed later.
+        let place = self.stand_at(tp, from, 0)?;
+        let Self { places, copier, .. } = self;
+        let Place { queue, next, .. } = &mut places[place];
+        let mut bytes = 0;
+        while batch.records.len() < limit.records && bytes < limit.bytes {
+            match queue.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    let offset = u64::try_from(message.offset()).unwrap_or_default();
+                    *next = Some(offset + 1);
+                    if offset >= batch.next {
+                        let fetched = copier.record(&message);
+                        batch.next = offset + 1;
+                        bytes += fetched.record.weight();
+                        batch.records.push(fetched);
+                    }
+                }
+                Some(Err(ClientError::PartitionEOF(_))) => {}
+                Some(Err(source)) => {
+                    let doing = format!("reading on in {tp} from {}", batch.next);
+                    self.leave(place);
+                    return if batch.records.is_empty() {
+                        Err(KafkaError::refused(doing, source))
+                    } else {
+                        Ok(batch)
+                    };
+                }
+                None => break,
+            }
+        }
+        Ok(batch)
+    }
+
     fn read_within(
         &mut self,
         wait: Duration,
