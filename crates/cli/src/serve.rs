@@ -9,6 +9,7 @@ use seawall_sidecar::config::Config;
 use seawall_sidecar::{Sidecar, StartOptions, StopReport};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Listeners that the command line may move.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -29,15 +30,22 @@ impl Listeners {
     }
 }
 
-/// The runtime that serves.
+/// How long threads are waited for that nobody wants an answer from any more: a cluster that is away lets a question
+/// stand for seconds.
+const THREADS_END_WITHIN: Duration = Duration::from_millis(500);
+
+/// Serves to the end. What `serving` does not wait for itself is given up soon after.
 ///
 /// # Errors
-/// When the system gives no threads.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+/// When the system gives no threads, and as `serving`.
+pub(crate) fn to_the_end(serving: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::environment(format_args!("no runtime: {e}")))
+        .map_err(|e| Failure::environment(format_args!("no runtime: {e}")))?;
+    let ended = runtime.block_on(serving);
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
+    ended
 }
 
 /// Asks for as many open files as the system allows: a partition holds two, a connection one, and the usual soft

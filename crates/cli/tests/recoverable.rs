@@ -20,8 +20,16 @@ mod house;
 mod acknowledged;
 #[path = "recoverable/chosen.rs"]
 mod chosen;
+#[path = "recoverable/closed.rs"]
+mod closed;
 #[path = "recoverable/clusters.rs"]
 mod clusters;
+#[path = "recoverable/failed_over.rs"]
+mod failed_over;
+#[path = "recoverable/full.rs"]
+mod full;
+#[path = "recoverable/letters.rs"]
+mod letters;
 #[path = "recoverable/restarted.rs"]
 mod restarted;
 #[path = "on_kafka/stage.rs"]

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let mut snapshot = monitor.sample(&clock).map_err(failure)?;
     if let Some(at) = arguments.door.listen {
         let serving = export::serve(at, &arguments.door, monitor, interval, snapshot);
-        return serve::runtime()?.block_on(serving);
+        return serve::to_the_end(serving);
     }
     if arguments.watch {
         return watch(monitor, &snapshot, interval, format);

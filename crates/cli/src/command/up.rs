@@ -53,7 +53,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
-    serve::runtime()?.block_on(up(arguments))
+    serve::to_the_end(up(arguments))
 }
 
 async fn up(arguments: Arguments) -> Outcome {

@@ -122,15 +122,17 @@ impl Cluster {
         let name = settings.name.clone();
         let client = |source| ClusterError::Client { cluster: name.clone(), source: Box::new(source) };
         let connection = settings.connection(at)?;
+        let defaults = SinkOptions::default();
+        let producer = config.producer.as_ref();
         let options = SinkOptions {
-            delivery_timeout: config
-                .producer
-                .as_ref()
-                .map_or(DELIVERY_WITHIN, |producer| producer.delivery_timeout.0),
+            delivery_timeout: producer.map_or(DELIVERY_WITHIN, |producer| producer.delivery_timeout.0),
+            // What the client still has then is on disk, too.
+            close_within: producer
+                .map_or(defaults.close_within, |producer| defaults.close_within.min(producer.close_within.0)),
             // The topic's own bound decides.
             record_bytes_max: RECORD_BYTES_MAX,
             compression: settings.compression.into(),
-            ..SinkOptions::default()
+            ..defaults
         };
         Ok(Self(Arc::new(Inner {
             admin: Admin::open(&connection, ANSWER_WITHIN).map_err(client)?,
