@@ -24,6 +24,8 @@ mod chosen;
 mod closed;
 #[path = "recoverable/clusters.rs"]
 mod clusters;
+#[path = "recoverable/codecs.rs"]
+mod codecs;
 #[path = "recoverable/failed_over.rs"]
 mod failed_over;
 #[path = "recoverable/full.rs"]
@@ -32,6 +34,8 @@ mod full;
 mod letters;
 #[path = "recoverable/restarted.rs"]
 mod restarted;
+#[path = "recoverable/spilled.rs"]
+mod spilled;
 #[path = "on_kafka/stage.rs"]
 mod stage;
 #[path = "commands/tool.rs"]

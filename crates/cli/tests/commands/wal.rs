@@ -1,25 +1,9 @@
 //! `wal`: a damaged log is named, and repaired only when told to.
 
 use crate::house;
-use crate::tool::{post, seawall, text, total, up};
+use crate::tool::{files, post, seawall, text, total, up};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// Every file below `dir`, with its bytes.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else {
-            let bytes = std::fs::read(&path).unwrap();
-            all.insert(path, bytes);
-        }
-    }
-    all
-}
+use std::path::Path;
 
 /// The segment that holds the most frames, as `wal inspect` shows it.
 fn fullest(data: &Path) -> Value {
