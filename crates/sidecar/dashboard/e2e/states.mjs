@@ -182,6 +182,36 @@ async function stalls({ page, world, site }) {
   await page.locator(".area-stalls").waitFor({ ...WAIT, state: "hidden" });
 }
 
+async function producerInTrouble({ page, world, site }) {
+  await settle(page, "orders");
+  await page.locator(".area-producer", { hasText: "Straight to events-eu" }).waitFor(WAIT);
+  world.producer.inTrouble(Date.now());
+  site.tell();
+  const panel = page.locator(".area-producer", { hasText: "ingest.orders-events-eu-central-1-production" });
+  await panel.waitFor(WAIT);
+  await page.waitForFunction(() => document.querySelectorAll(".area-producer").length === 1, null, WAIT);
+  const said = await panel.innerText();
+  const words = ["spilling", "The cluster is gone", "no space is left", "1020 MiB of 1.00 GiB", "12,345,678 left", "about 3 h 25 min", "breaker half open", "breaker open", "takes the records", "123,456,789", "switched from orders-events-eu", "<b>too large</b>"];
+  for (const one of words) must(said.includes(one), `“${one}” is not in “${said}”`);
+  must((await sideways(page)) === null, await sideways(page));
+  const beyond = await panel.evaluate((element) => {
+    const right = element.getBoundingClientRect().right;
+    return [...element.querySelectorAll("*")].filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > right).map((one) => one.className || one.tagName);
+  });
+  must(beyond.length === 0, `out of its box: ${beyond.slice(0, 5).join(", ")}`);
+  // A figure that breaks reads as two.
+  const broken = await panel.locator("dd").evaluateAll((all) => {
+    const lines = (element) => {
+      const range = document.createRange();
+      range.selectNodeContents(element);
+      return range.getClientRects().length;
+    };
+    return all.filter((one) => lines(one) !== 1).map((one) => one.textContent);
+  });
+  must(broken.length === 0, `broken over lines: ${broken.join(" ")}`);
+  await contrast(page, ".area-producer p, .area-producer .badge, .area-producer dt, .area-producer dd, .area-producer li, .area-producer .label");
+}
+
 const widths = [
   { ...DESK, theme: "light", words: "at desk width, in light" },
   { ...DESK, theme: "dark", words: "at desk width, in dark" },
@@ -193,6 +223,7 @@ export const states = [
   { name: "each pipeline says whether it reads the log or which cluster, and as whom", ...DESK, run: sources },
   { name: "a pipeline that waits for its cluster says so and why, and is told of", ...DESK, run: joining },
   ...widths.map(({ words, ...size }) => ({ name: `a failed pipeline tells its whole reason ${words}`, ...size, run: failedPipeline })),
+  ...widths.map(({ words, ...size }) => ({ name: `a producer in trouble is told whole, and nothing leaves its box ${words}`, ...size, run: producerInTrouble })),
   { name: "beside a failed pipeline the others go on", ...DESK, run: othersGoOn },
   { name: "partitions come and go without mixing cells or losing the focus", ...DESK, run: assignments },
   { name: "a partition that goes while it is looked at closes, and the focus stays near", ...DESK, run: vanishedWhileOpen },

@@ -34,7 +34,30 @@ export class Producer {
     this.state = state;
   }
 
+  /** Everything at once, with long names and large figures. */
+  inTrouble(at_ms) {
+    const [first, second] = ["orders-events-eu-central-1-production", "orders-events-us-east-1-production-fallback"];
+    const path = `/var/lib/seawall/data/spill/ingest.${first}`;
+    const figures = { direct: 123_456_789, buffer: 12_345_678, spill: 98_765_432, replay: 87_654_321 };
+    this.told = {
+      name: `ingest.${first}`, state: "spilling", active: second,
+      sinks: [{ name: first, breaker: "half_open", records: figures }, { name: second, breaker: "open", records: figures }],
+      spill: { dir: path, bytes: 1020 << 20, bytes_max: 1 << 30, waiting_records: 12_345_678, waiting_bytes: 1000 << 20, trouble: `no space is left on the device, while writing ${path}` },
+      replay: { delivered: 1_234_567, left_s: 12_345 },
+      totals: { switches: 1, full: 123_456, timed_out: 4_567, refused: 3, unkept: 0 },
+      events: [
+        { at_ms, what: "switched", from: first, to: second },
+        { at_ms, what: "spill_trouble", why: `no space is left on the device, while writing ${path}` },
+        { at_ms, what: "refused", records: 3, why: `<b>too large</b> ${"unbroken".repeat(30)}` },
+      ],
+    };
+  }
+
   view() {
+    return { ...this.wellBehaved(), ...this.told };
+  }
+
+  wellBehaved() {
     const breaker = this.state === "spilling" ? "open" : "closed";
     const none = { direct: 0, buffer: 0, spill: 0, replay: 0 };
     return {

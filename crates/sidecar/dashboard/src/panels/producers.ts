@@ -50,16 +50,13 @@ class Box {
   private readonly memory = meter("Memory");
   private readonly spill = meter("Spill on disk");
   private readonly replay = meter("Replayed", false);
-  private readonly sinks = h("tbody", {});
+  private readonly sinks = h("ul", { class: "sinks", "aria-label": "Clusters, the most preferred first" });
   private readonly facts = facts({ switches: "Switches", full: "Refused: full", timed_out: "No receipt in time", refused: "Refused for good" });
   private readonly events = h("ul", { class: "events" });
   private shown = "";
 
   constructor({ name, use }: Producer) {
-    const column = (title: string, figures = true) => h("th", { scope: "col", class: figures ? "num" : "" }, title);
-    const head = h("tr", {}, column("Cluster", false), column("Breaker", false), column("direct"), column("buffer"), column("spill"), column("replay"));
-    const table = h("table", { class: "small-table" }, h("thead", {}, head), this.sinks);
-    const body = h("div", { class: "stack" }, this.way, this.trouble, this.memory.element, this.spill.element, this.replay.element, table, this.facts.element, this.events);
+    const body = h("div", { class: "stack" }, this.way, this.trouble, this.memory.element, this.spill.element, this.replay.element, this.sinks, this.facts.element, this.events);
     const { element, aside } = frame(`Producer ${name}`, "producer", body);
     aside.append(h("span", { class: "label" }, USES[use]), this.state);
     this.element = element;
@@ -80,7 +77,7 @@ class Box {
     this.drawLists(producer);
   }
 
-  /** Rows are made anew only when they differ. */
+  /** They are made anew only when they differ. */
   private drawLists({ sinks, active, events }: Producer): void {
     const latest = events.slice(-EVENTS).reverse();
     const key = JSON.stringify([sinks, active, latest]);
@@ -89,9 +86,11 @@ class Box {
     fill(
       this.sinks,
       sinks.map(({ name, breaker, records }) => {
-        const badge = h("span", { class: "badge", "data-state": BREAKERS[breaker] }, breaker.replace("_", " "));
-        const figures = [records.direct, records.buffer, records.spill, records.replay].map((figure) => h("td", { class: "num" }, count(figure)));
-        return h("tr", {}, h("th", { scope: "row" }, name, name === active ? " (takes the records)" : null), h("td", {}, badge), ...figures);
+        const badge = h("span", { class: "badge", "data-state": BREAKERS[breaker] }, `breaker ${breaker.replace("_", " ")}`);
+        const takes = name === active ? h("span", { class: "label" }, "takes the records") : null;
+        const ways = facts({ direct: "Direct", buffer: "After a wait", spill: "To disk", replay: "From disk" });
+        ways.set({ direct: count(records.direct), buffer: count(records.buffer), spill: count(records.spill), replay: count(records.replay) });
+        return h("li", {}, h("p", { class: "sink" }, h("strong", {}, name), badge, takes), ways.element);
       }),
     );
     fill(
