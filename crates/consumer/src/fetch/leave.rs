@@ -5,7 +5,10 @@
 //! cancelled handlers end at their next await, but an acknowledgement may just be on its way to the claim
 //! store, so the loop allows [`GRACE`] more before it commits what is settled and lets go.
 //!
-//! A partition that is lost already is dropped at once: nothing may be committed for it.
+//! A partition that is lost already is dropped at once: nothing may be committed for it. A group may take one away
+//! from a member that is still busy with giving it up, and its client may not tell (librdkafka hears of no loss while
+//! a revocation is unanswered). So the position is committed every [`PROBE`] even where it has not moved: a commit that
+//! is refused for good tells.
 
 use super::{Drain, Fetcher, Left, Nanos, Source, Stop, TopicPartition, count, lock};
 use crate::partition::Partition;
@@ -22,6 +25,9 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long a last commit that failed for a moment is not repeated.
 const AFTER_COMMIT: Duration = Duration::from_millis(100);
 
+/// How often it is asked whether a partition that is being given up is still ours.
+const PROBE: Duration = Duration::from_secs(3);
+
 /// A partition that is being given up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leaving {
@@ -30,6 +36,8 @@ pub(super) struct Leaving {
     commit_after: Option<Nanos>,
     /// Since when what runs is being cancelled.
     cancelled: Option<Nanos>,
+    /// When it is asked next whether it is still ours.
+    probe_at: Nanos,
 }
 
 impl Leaving {
@@ -47,12 +55,13 @@ impl Leaving {
 
 impl<S: Source> Fetcher<S> {
     pub(super) fn begin_leaving(&mut self, id: &TopicPartition, deadline: Nanos) {
+        let probe_at = self.shared.now().plus(PROBE);
         let Some(owned) = self.owned.get_mut(id) else { return };
         if let Some(leaving) = &mut owned.leaving {
             leaving.deadline = leaving.deadline.min(deadline);
             return;
         }
-        owned.leaving = Some(Leaving { deadline, commit_after: None, cancelled: None });
+        owned.leaving = Some(Leaving { deadline, commit_after: None, cancelled: None, probe_at });
         let partition = Arc::clone(&owned.partition);
         partition.leave();
         {
@@ -71,6 +80,10 @@ impl<S: Source> Fetcher<S> {
         let idle = owned.partition.book().is_idle(workers);
         let waits_to_commit = leaving.commit_after.is_some_and(|after| now < after);
         if now < leaving.bound() && (!idle || waits_to_commit) {
+            if now >= leaving.probe_at {
+                leaving.probe_at = now.plus(PROBE);
+                owned.partition.book().dirty = true;
+            }
             return;
         }
         if !idle && leaving.cancelled.is_none() {
