@@ -43,6 +43,9 @@ use std::time::Duration;
 const READ: Duration = Duration::from_millis(100);
 /// How long a partition that is not read is still fetched.
 const IDLE: Duration = Duration::from_secs(2);
+/// How long a partition is left to who reads records again there: the two would throw away what was fetched for each
+/// other, and neither would get anywhere.
+const REREAD: Duration = Duration::from_millis(500);
 /// How many records ahead of its place a read still skips rather than seeks.
 const SKIP: u64 = 500;
 
@@ -68,6 +71,8 @@ struct Place {
     end_above: Offset,
     /// When it was read last.
     used: Nanos,
+    /// When records were last read again here, if ever.
+    reread: Option<Nanos>,
 }
 
 /// See the module.
@@ -120,6 +125,11 @@ impl Rereader {
     ) -> Result<Batch, KafkaError> {
         let mut batch = Batch { records: Vec::new(), next: from };
         self.serve(tp, from)?;
+        let now = self.clock.now();
+        let reread = self.places.iter().find(|place| place.tp == *tp).and_then(|place| place.reread);
+        if reread.is_some_and(|at| now.since(at) < REREAD) {
+            return Ok(batch);
+        }
         // No end that is told here is to be believed later.
         let place = self.stand_at(tp, from, 0)?;
         let Self { places, copier, .. } = self;
@@ -167,6 +177,7 @@ impl Rereader {
         }
         self.serve(tp, from)?;
         let place = self.stand_at(tp, from, to)?;
+        self.places[place].reread = Some(self.clock.now());
         let result = self.fill(place, wait, to, limit, &mut batch);
         if result.is_err() {
             self.leave(place);
@@ -313,7 +324,14 @@ impl Rereader {
             .and_then(|()| consumer.incremental_assign(&list))
             .map_err(refused)?;
         let used = self.clock.now();
-        self.places.push(Place { tp: tp.clone(), queue, next: Some(from), end_above: to, used });
+        self.places.push(Place {
+            tp: tp.clone(),
+            queue,
+            next: Some(from),
+            end_above: to,
+            used,
+            reread: None,
+        });
         Ok(self.places.len() - 1)
     }
 

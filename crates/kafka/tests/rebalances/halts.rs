@@ -3,7 +3,7 @@
 use super::diary::What;
 use super::stage::{Place, SESSION, ms, partition, until};
 use seawall_consumer::QueueOptions;
-use seawall_core::Outcome;
+use seawall_core::{Class, Fault, Outcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -140,6 +140,84 @@ async fn a_drain_never_silences_the_member() {
     assert_eq!(place.diary.acked().values().sum::<usize>(), 142);
     for (partition, end) in [(stays, 81), (1 - stays, 61)] {
         assert_eq!(place.committed(partition).await, Some(end));
+    }
+    place.diary.assert_order();
+}
+
+/// Ends the writing whatever becomes of the test, which would wait for the thread otherwise.
+#[derive(Default)]
+struct Writes {
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for Writes {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The same client reads again what memory had no room for and reads on in what stays: neither starves the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_overflowed_is_read_again_while_others_are_given_up() {
+    let name = "what_overflowed_is_read_again_while_others_are_given_up";
+    let Some(place) = Place::new(name, 2).await else { return };
+    let place = Arc::new(place);
+    (0..2).for_each(|partition| place.write(partition, ["long"].into_iter().chain(["bad"; 200])));
+    let mut setup = place.setup();
+    setup.consumer.timeout = None;
+    setup.consumer.revoke_bound = Duration::from_mins(10);
+    setup.consumer.retry.parked_records = 8;
+    setup.consumer.retry.attempts_max = u32::MAX;
+    setup.consumer.retry.max = Duration::from_millis(200);
+    let (gate, healthy) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let work = {
+        let (gate, healthy) = (Arc::clone(&gate), Arc::clone(&healthy));
+        move |delivery: seawall_core::Delivery| {
+            let (gate, healthy) = (Arc::clone(&gate), Arc::clone(&healthy));
+            async move {
+                let key = delivery.record.key.unwrap_or_default();
+                while key == "long" && !gate.load(Ordering::SeqCst) {
+                    ms(10).await;
+                }
+                if key == "bad" && !healthy.load(Ordering::SeqCst) {
+                    return Outcome::Retry(Fault::new(Class::Transient, "not yet"));
+                }
+                Outcome::Ack
+            }
+        }
+    };
+    let first = place.join(1, setup.clone(), work.clone());
+    until("both partitions overflow", || first.snapshot().lanes.overflowed == 2).await;
+    let second = place.join(2, setup, work);
+    until("one partition is being given up", || first.snapshot().partitions.iter().any(|held| held.revoking))
+        .await;
+    let stays = first.snapshot().partitions.iter().find(|held| !held.revoking).unwrap().partition.partition;
+    let done = |key: &'static str| {
+        place
+            .diary
+            .count(|line| line.what == What::Acked && line.place.0 == stays && line.key == key.as_bytes())
+    };
+    let writes = Writes::default();
+    let writer = tokio::task::spawn_blocking({
+        let (place, over) = (Arc::clone(&place), Arc::clone(&writes.over));
+        move || {
+            while !over.load(Ordering::SeqCst) {
+                place.write(stays, ["new"]);
+            }
+        }
+    });
+    until("what comes meanwhile is read", || done("new") > 10).await;
+    healthy.store(true, Ordering::SeqCst);
+    until("what overflowed is read again", || done("bad") == 200).await;
+    let before = done("new");
+    until("what comes after is read", || done("new") > before + 10).await;
+    assert!(second.holds().is_empty(), "it is not given back before its handler has ended");
+    drop(writes);
+    writer.await.unwrap();
+    gate.store(true, Ordering::SeqCst);
+    second.until_holds(1).await;
+    for member in [first, second] {
+        member.leave(Duration::from_secs(10)).await;
     }
     place.diary.assert_order();
 }
