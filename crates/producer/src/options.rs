@@ -107,7 +107,7 @@ pub struct SpillOptions {
     /// Who owns it: 1 to 200 characters. Another owner's spill is refused.
     pub owner: String,
     /// Bytes its files may take on disk, at least 1 MiB and eight of the largest records (default 1 GiB). Of 16 parts
-    /// records get 13; the rest is for segments kept ready. What sinks refused for good counts, too.
+    /// records get 12, less what sinks refused for good; one is for more of that, the rest for segments kept ready.
     pub disk_bytes_max: u64,
     /// The most bytes written with one sync (default 4 MiB).
     pub batch_bytes: usize,

@@ -2,6 +2,7 @@
 
 use super::hold::Held;
 use super::lane::{Load, Sent};
+use super::replay::NoRoomAside;
 use super::{Done, Pump};
 use crate::answer::{Answer, Settled};
 use crate::error::SendError;
@@ -17,7 +18,7 @@ use crate::spill::scan::Found;
 use crate::spill::unpack::Unpacker;
 use crate::spill::{Spill, encode};
 use crate::stats::Path;
-use seawall_core::{Durability, Nanos, Receipt};
+use seawall_core::{Durability, Nanos, Outgoing, Receipt};
 use seawall_wal::{Appended, Disk, Frame, WalError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -88,6 +89,8 @@ pub(super) struct Backlog<D: Disk> {
     failures: u32,
     retry_at: Nanos,
     pub(super) trouble: Option<String>,
+    /// Records that a sink refused for good, and for which there was no room aside.
+    pub(super) not_aside: BTreeSet<u64>,
     pub(super) room: Room,
     batch_bytes: usize,
 }
@@ -133,6 +136,7 @@ impl<D: Disk> Backlog<D> {
             failures: 0,
             retry_at: now,
             trouble: None,
+            not_aside: BTreeSet::new(),
             room,
         }
     }
@@ -143,6 +147,18 @@ impl<D: Disk> Backlog<D> {
 
     pub(super) fn is_usable(&self, now: Nanos) -> bool {
         now >= self.retry_at
+    }
+
+    /// Whether there is room to put these records aside.
+    pub(super) fn can_refuse(&self, records: &[(String, Outgoing)]) -> bool {
+        let bytes =
+            |appending: &Appending| appending.entries.iter().map(|entry| entry.weight as u64).sum::<u64>();
+        self.spill.can_refuse(records, self.appending.as_ref().map_or(0, bytes))
+    }
+
+    /// What is wrong with the disk, as it is told.
+    pub(super) fn trouble_shown(&self) -> Option<String> {
+        self.trouble.clone().or_else(|| (!self.not_aside.is_empty()).then(|| NoRoomAside.to_string()))
     }
 
     /// Records on disk or on their way to it.
@@ -180,6 +196,7 @@ impl<D: Disk> Backlog<D> {
         bytes: usize,
         now: Nanos,
     ) -> Option<(Answer, Durability)> {
+        self.not_aside.remove(&seq);
         if self.progress.is_done(seq) {
             return None;
         }

@@ -10,7 +10,7 @@ use super::{Done, Pump};
 use crate::route::{Grant, Reported};
 use crate::spill::keys::Bucket;
 use crate::stats::Path;
-use seawall_core::{Class, Nanos};
+use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::Disk;
 use std::collections::BTreeSet;
 
@@ -147,8 +147,12 @@ impl<D: Disk> Pump<D> {
         let Probe { mut hold, grant } = probe;
         let Some(backlog) = &mut self.backlog else { return };
         backlog.held.probing.retain(|seq| *seq != hold.record.seq);
+        let stays = |fault: &Fault| {
+            let kept = || [(fault.to_string(), hold.record.outgoing.clone())];
+            fault.class() != Class::Permanent || !backlog.can_refuse(&kept())
+        };
         match answers.pop() {
-            Some(Err(fault)) if fault.class() != Class::Permanent => {
+            Some(Err(fault)) if stays(&fault) => {
                 // It says nothing of the sink: that is why it is held.
                 self.selector.on_abandoned(grant);
                 hold.failures += 1;

@@ -23,6 +23,11 @@ const READ_BYTES: usize = 1 << 20;
 /// Read ahead while the sink is away: enough to ask it whether it is back.
 const PROBE_BYTES: usize = 64 << 10;
 
+/// Why what a sink refused is not put aside.
+#[derive(Debug, thiserror::Error)]
+#[error("what sinks refused for good has used up its room: `seawall wal export --which refused` prints it")]
+pub(super) struct NoRoomAside;
+
 /// Records that a sink refused for good, with what it said.
 pub(super) type Refused = Vec<(Replayed, Fault)>;
 
@@ -170,16 +175,45 @@ impl<D: Disk> Pump<D> {
     }
 
     /// Puts aside what a sink refused for good. Its receipt was given, so it is kept, for a person.
+    /// Where there is no room for it, it stays on disk and holds up its own key.
     pub(super) fn park(&mut self, at: usize, sink: usize, refused: Refused) {
         let Some(backlog) = &mut self.backlog else { return };
-        self.lanes[at].parking.extend(refused.iter().map(|(record, _)| record.seq));
         let kept: Vec<_> =
             refused.iter().map(|(record, fault)| (fault.to_string(), record.outgoing.clone())).collect();
+        if !backlog.can_refuse(&kept) {
+            return self.not_parked(at, refused);
+        }
+        self.lanes[at].parking.extend(refused.iter().map(|(record, _)| record.seq));
         let parked = backlog.spill.refuse(&kept);
+        backlog.room = backlog.spill.room();
         self.work.push(Box::pin(async move {
             let done = parked.await.map_err(Fault::from);
             Done::Parked { lane: at, sink, refused, done }
         }));
+    }
+
+    fn not_parked(&mut self, at: usize, refused: Refused) {
+        let now = self.shared.clock.now();
+        if let Some(backlog) = &mut self.backlog {
+            let first = backlog.not_aside.is_empty();
+            backlog.not_aside.extend(refused.iter().map(|(record, _)| record.seq));
+            if first {
+                self.show_trouble(&NoRoomAside);
+            }
+        }
+        let left = self.hold(at, refused.into_iter().map(|(record, _)| record).collect(), now);
+        if !left.is_empty() {
+            self.back_to_lane(at, left, now);
+        }
+    }
+
+    /// Records of the replay that are asked for again, and their lane waits for it.
+    fn back_to_lane(&mut self, at: usize, records: Vec<Replayed>, now: Nanos) {
+        let lane = &mut self.lanes[at];
+        lane.replay.extend(records);
+        lane.replay.make_contiguous().sort_by_key(|record| record.seq);
+        lane.partly += 1;
+        lane.retry_at = now.plus(self.shared.options.backoff.delay(lane.partly, 0));
     }
 
     pub(super) fn parked(
@@ -193,11 +227,7 @@ impl<D: Disk> Pump<D> {
         self.lanes[at].parking.retain(|seq| !refused.iter().any(|(record, _)| record.seq == *seq));
         let Some(backlog) = &mut self.backlog else { return };
         if let Err(fault) = done {
-            let lane = &mut self.lanes[at];
-            lane.replay.extend(refused.into_iter().map(|(record, _)| record));
-            lane.replay.make_contiguous().sort_by_key(|record| record.seq);
-            lane.partly += 1;
-            lane.retry_at = now.plus(self.shared.options.backoff.delay(lane.partly, 0));
+            self.back_to_lane(at, refused.into_iter().map(|(record, _)| record).collect(), now);
             return self.show_trouble(fault.error());
         }
         let mut answers = Vec::new();

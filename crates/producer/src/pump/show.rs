@@ -33,7 +33,7 @@ impl<D: Disk> Pump<D> {
         gauges.spill_bytes = backlog.room.used;
         gauges.backlog_records = backlog.records;
         gauges.backlog_bytes = backlog.bytes;
-        gauges.spill_trouble.clone_from(&backlog.trouble);
+        gauges.spill_trouble = backlog.trouble_shown();
         let passed = now.since(self.shown.at);
         if passed >= PACE_OVER {
             let moved = gauges.replayed.saturating_sub(self.shown.replayed);

@@ -7,6 +7,13 @@
 //! | `log/` | the records that were spilled, in order, and how far they were delivered ([`frame`]) |
 //! | `refused/` | records that a sink refused for good after they had a receipt: kept for a person |
 //!
+//! What lies in `refused/` counts against [`disk_bytes_max`](crate::SpillOptions::disk_bytes_max). It grows while
+//! there is room, of which records always leave a sixteenth of the whole. At its end a refused record stays in `log/`, and is
+//! asked for again with the usual backoff; its key waits on disk behind it, and
+//! [`Snapshot::spill_trouble`](crate::Snapshot::spill_trouble) says so. It goes on by itself when the sink takes the record or
+//! there is room. The room of those kept comes back when `refused/` is deleted while nobody has the spill open, after
+//! `seawall wal export --which refused`.
+//!
 //! # Versions
 //!
 //! | version | what it has | written by |
@@ -22,6 +29,7 @@ pub mod frame;
 pub mod look;
 pub mod manifest;
 
+mod aside;
 pub(crate) mod keys;
 pub(crate) mod progress;
 pub(crate) mod room;

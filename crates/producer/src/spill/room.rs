@@ -19,14 +19,16 @@ pub(crate) struct Room {
     /// What further segments may take.
     further: u64,
     segment: u64,
+    rest: u64,
 }
 
 impl Room {
-    /// The room of a spill with a log of these segments, which with `refused` may take `disk` bytes, by segments of
-    /// `segment` bytes.
-    pub(super) fn of(log: &[SegmentInfo], refused: &[SegmentInfo], disk: u64, segment: u64) -> Self {
-        let max = disk.saturating_sub(UNCOUNTED * segment);
-        let taken: u64 = log.iter().chain(refused).map(|info| info.capacity).sum();
+    /// The room of a spill with a log of these segments, which with `refused` bytes set aside may take `disk` bytes, by
+    /// segments of `segment` bytes. Room for one segment more of those is never given to the log.
+    pub(super) fn of(log: &[SegmentInfo], refused: u64, disk: u64, segment: u64) -> Self {
+        let all = disk.saturating_sub(UNCOUNTED * segment);
+        let max = all.saturating_sub(segment);
+        let taken: u64 = log.iter().map(|info| info.capacity).sum::<u64>() + refused;
         let last = log.last().map_or(0, |info| info.capacity - info.bytes);
         Self {
             used: taken - last,
@@ -34,7 +36,16 @@ impl Room {
             last: last.saturating_sub(AROUND),
             further: max.saturating_sub(taken + AROUND),
             segment: segment.saturating_sub(AROUND),
+            rest: all.saturating_sub(taken),
         }
+    }
+
+    /// What all logs together may still take once the `in_flight` bytes of a batch are written.
+    pub(super) fn rest(&self, in_flight: u64) -> u64 {
+        if in_flight <= self.last {
+            return self.rest;
+        }
+        self.rest.saturating_sub((in_flight + AROUND).max(self.segment + AROUND))
     }
 
     /// The most bytes of a batch whose first record has `first`; `None`: there is no room even for that.
@@ -70,7 +81,7 @@ mod tests {
         ) {
             let mut log = vec![info(4096, SEGMENT)];
             for bytes in records {
-                let room = Room::of(&log, &[], disk, SEGMENT);
+                let room = Room::of(&log, 0, disk, SEGMENT);
                 prop_assert!(room.used <= disk);
                 let Some(most) = room.batch(bytes) else { break };
                 prop_assert!(bytes <= most);

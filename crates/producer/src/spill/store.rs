@@ -1,5 +1,6 @@
 //! A spill that is in use.
 
+use super::aside::{self, Aside};
 use super::block::pack;
 use super::frame;
 use super::manifest;
@@ -25,8 +26,7 @@ const READ_FRAMES: usize = 4096;
 pub(crate) struct Spill<D: Disk> {
     log: Writer<D>,
     reader: Reader<D>,
-    /// Opened when the first record is refused.
-    refused: Option<Writer<D>>,
+    refused: Aside<D>,
     disk: D,
     options: SpillOptions,
     clock: Arc<dyn Clock>,
@@ -78,7 +78,8 @@ impl<D: Disk> Spill<D> {
             manifest::write(&disk, dir, &options.owner, version)?;
         }
         let (log, reader) = Writer::open(&disk, log_options(&options, LOG), &clock, driver)?;
-        let spill = Self { log, reader, refused: None, disk, options, clock, driver, _lock: lock };
+        let refused = Aside::find(&disk, &options, &clock, driver)?;
+        let spill = Self { log, reader, refused, disk, options, clock, driver, _lock: lock };
         Ok((spill, found))
     }
 
@@ -114,24 +115,15 @@ impl<D: Disk> Spill<D> {
         self.log.truncate(before)
     }
 
-    /// Keeps records that a sink refused for good.
+    /// Whether there is room to keep these records aside, while so many bytes are on their way to the log.
+    pub(crate) fn can_refuse(&self, records: &[(String, Outgoing)], in_flight: u64) -> bool {
+        let rest = self.room().rest(in_flight);
+        self.refused.takes(aside::size(records), self.options.segment_bytes(), rest)
+    }
+
+    /// Keeps records that a sink refused for good, for which there is room.
     pub(crate) fn refuse(&mut self, records: &[(String, Outgoing)]) -> BoxFuture<Result<(), OpenError>> {
-        let frames = records.iter().map(|(reason, record)| frame::refused(reason, record)).collect();
-        let opened = self.refused.take().map_or_else(
-            || {
-                let options = log_options(&self.options, REFUSED);
-                Writer::open(&self.disk, options, &self.clock, self.driver).map(|(writer, _)| writer)
-            },
-            Ok,
-        );
-        match opened {
-            Ok(writer) => {
-                let appended = writer.append(frames);
-                self.refused = Some(writer);
-                Box::pin(async move { Ok(appended.await.map(|_| ())?) })
-            }
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
+        self.refused.keep(records, &self.disk, &self.options, &self.clock, self.driver)
     }
 
     pub(crate) fn options(&self) -> &SpillOptions {
@@ -140,17 +132,16 @@ impl<D: Disk> Spill<D> {
 
     /// What both logs take, and may still take.
     pub(crate) fn room(&self) -> Room {
-        let refused = self.refused.as_ref().map(Writer::segments).unwrap_or_default();
-        let options = &self.options;
-        Room::of(&self.log.segments(), &refused, options.disk_bytes_max, options.segment_bytes())
+        let (options, segment) = (&self.options, self.options.segment_bytes());
+        Room::of(&self.log.segments(), self.refused.bytes(segment), options.disk_bytes_max, segment)
     }
 
     pub(crate) fn close(&self) -> Vec<BoxFuture<Result<(), WalError>>> {
-        [Some(&self.log), self.refused.as_ref()].into_iter().flatten().map(Writer::close).collect()
+        [Some(&self.log), self.refused.writer()].into_iter().flatten().map(Writer::close).collect()
     }
 }
 
-fn log_options(options: &SpillOptions, name: &str) -> Options {
+pub(super) fn log_options(options: &SpillOptions, name: &str) -> Options {
     let dir: PathBuf = options.dir.join(name);
     let segment_bytes = options.segment_bytes();
     Options {

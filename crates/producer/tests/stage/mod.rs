@@ -37,6 +37,10 @@ pub enum Mood {
     Alone,
     /// Refuses the records for good.
     Refuse,
+    /// Refuses all records for good but those of key `a`, which fail.
+    RefuseOthers,
+    /// Refuses those of key `a` for good, and takes all others.
+    RefuseOne,
     Panic,
 }
 
@@ -228,6 +232,23 @@ impl Sink for Shelf {
             Mood::Refuse => {
                 self.inner.lock().unwrap().refused.extend(records.iter().map(named));
                 answers = all(failed(Class::Permanent, "never"));
+            }
+            Mood::RefuseOne => {
+                for (outgoing, answer) in records.iter().zip(&mut answers) {
+                    if named(outgoing).0 == "a" {
+                        self.inner.lock().unwrap().refused.push(named(outgoing));
+                        *answer = Err(failed(Class::Permanent, "never"));
+                    } else {
+                        self.write(std::slice::from_ref(outgoing));
+                    }
+                }
+            }
+            Mood::RefuseOthers => {
+                answers.clear();
+                answers.extend(records.iter().map(|outgoing| match &*named(outgoing).0 {
+                    "a" => Err(failed(Class::Transient, "its partition has no leader")),
+                    _ => Err(failed(Class::Permanent, "never")),
+                }));
             }
             Mood::AckLost => {
                 self.write(&records);

@@ -1,0 +1,140 @@
+//! What sinks refused for good, kept for a person: a log of its own, within the spill's budget.
+//!
+//! Room for one segment more of it is always left by the records, so that one that nobody takes leaves the front of a full
+//! spill. At its end nothing is put aside any more, and nothing is dropped: a refused record stays where it is and holds up its
+//! own key.
+
+use super::frame;
+use super::store::{REFUSED, log_options};
+use super::write::Writer;
+use crate::error::OpenError;
+use crate::options::{Driver, SpillOptions};
+use crate::sink::BoxFuture;
+use bytes::Bytes;
+use seawall_core::{Clock, Outgoing};
+use seawall_wal::{Disk, DiskFile, SegmentInfo};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What the log adds to a batch, and to each frame of it, at most.
+const AROUND: u64 = 4096 + 256;
+
+pub(super) struct Aside<D: Disk> {
+    /// Opened when there is something in it, or the first record is refused.
+    writer: Option<Writer<D>>,
+    /// What an earlier life left, while it is not opened.
+    found: u64,
+    /// Bytes on their way to the disk.
+    pending: Arc<AtomicU64>,
+}
+
+impl<D: Disk> Aside<D> {
+    /// What is there, of which a failure to open it is told when something is to be written to it.
+    pub(super) fn find(
+        disk: &D,
+        options: &SpillOptions,
+        clock: &Arc<dyn Clock>,
+        driver: Driver,
+    ) -> Result<Self, OpenError> {
+        let dir = options.dir.join(REFUSED);
+        let found = taken(disk, &dir)?;
+        let open = || Writer::open(disk, log_options(options, REFUSED), clock, driver).ok();
+        let writer = (found > 0).then(open).flatten().map(|(writer, _)| writer);
+        Ok(Self { writer, found, pending: Arc::default() })
+    }
+
+    /// Puts `records` aside.
+    pub(super) fn keep(
+        &mut self,
+        records: &[(String, Outgoing)],
+        disk: &D,
+        options: &SpillOptions,
+        clock: &Arc<dyn Clock>,
+        driver: Driver,
+    ) -> BoxFuture<Result<(), OpenError>> {
+        let frames: Vec<Bytes> =
+            records.iter().map(|(reason, record)| frame::refused(reason, record)).collect();
+        let bytes = size(records);
+        let opened = self.writer.take().map_or_else(
+            || Writer::open(disk, log_options(options, REFUSED), clock, driver).map(|(writer, _)| writer),
+            Ok,
+        );
+        match opened {
+            Ok(writer) => {
+                let appended = writer.append(frames);
+                self.writer = Some(writer);
+                self.pending.fetch_add(bytes, Relaxed);
+                let pending = Arc::clone(&self.pending);
+                Box::pin(async move {
+                    let appended = appended.await;
+                    pending.fetch_sub(bytes, Relaxed);
+                    Ok(appended.map(|_| ())?)
+                })
+            }
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    /// Whether `bytes` more may be put aside, by segments of `segment` bytes, where all logs have `rest` left.
+    pub(super) fn takes(&self, bytes: u64, segment: u64, rest: u64) -> bool {
+        let (segments, pending) = (self.segments(), self.pending.load(Relaxed));
+        let more = needs(pending + bytes, &segments, segment) - needs(pending, &segments, segment);
+        more <= rest
+    }
+
+    /// Bytes that it takes on disk, with what is on its way.
+    pub(super) fn bytes(&self, segment: u64) -> u64 {
+        let segments = self.segments();
+        self.taken(&segments) + needs(self.pending.load(Relaxed), &segments, segment)
+    }
+
+    pub(super) fn writer(&self) -> Option<&Writer<D>> {
+        self.writer.as_ref()
+    }
+
+    fn segments(&self) -> Vec<SegmentInfo> {
+        self.writer.as_ref().map(Writer::segments).unwrap_or_default()
+    }
+
+    fn taken(&self, segments: &[SegmentInfo]) -> u64 {
+        match &self.writer {
+            Some(_) => segments.iter().map(|info| info.capacity).sum(),
+            None => self.found,
+        }
+    }
+}
+
+/// Bytes of the frames of `records`, and around them.
+pub(super) fn size(records: &[(String, Outgoing)]) -> u64 {
+    let frame = |(reason, record): &(String, Outgoing)| frame::refused(reason, record).len() as u64 + 64;
+    records.iter().map(frame).sum()
+}
+
+/// Bytes of further segments that so many more take.
+fn needs(bytes: u64, segments: &[SegmentInfo], segment: u64) -> u64 {
+    let last = segments.last().map_or(0, |info| info.capacity - info.bytes);
+    if bytes == 0 || bytes + AROUND <= last {
+        return 0;
+    }
+    if bytes + AROUND <= segment {
+        return segment;
+    }
+    // Frames that do not fit begin another segment: of two that follow each other, more than one is full.
+    (bytes + AROUND).max(segment) + bytes + segment
+}
+
+/// Bytes of the files in `dir`.
+fn taken<D: Disk>(disk: &D, dir: &Path) -> Result<u64, OpenError> {
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        listed => listed.map_err(|source| OpenError::io("list", dir, source))?,
+    };
+    let length = |name: &String| {
+        let path = dir.join(name);
+        let file = disk.open_read_only(&path).and_then(|file| file.len());
+        file.map_err(|source| OpenError::io("look at", &path, source))
+    };
+    names.iter().map(length).sum()
+}

@@ -1,0 +1,152 @@
+//! What sinks refuse for good is kept within the spill's budget, in this life and the next.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "edge/room.rs"]
+mod room;
+mod stage;
+
+use seawall_core::Outgoing;
+use seawall_producer::spill::look;
+use seawall_producer::{
+    Driver, Producer, ProducerOptions, SendError, Snapshot, SpillOptions, State, Synced, Target,
+};
+use seawall_testkit::SimClock;
+use seawall_testkit::runtime::live;
+use seawall_wal::disk::SimDisk;
+use stage::{Mood, Shelf, outgoing};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const DISK: u64 = 1 << 20;
+const VALUE: usize = 10_000;
+
+struct World {
+    clock: SimClock,
+    disk: SimDisk,
+    shelf: Shelf,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { clock: SimClock::new(), disk: SimDisk::new(1), shelf: Shelf::new() }
+    }
+
+    fn open(&self) -> Producer {
+        let spill = SpillOptions { disk_bytes_max: DISK, ..SpillOptions::new("/spill", "tests") };
+        let options = ProducerOptions {
+            spill: Some(spill),
+            driver: Driver::Inline,
+            record_bytes_max: 60_000,
+            batch_bytes: 60_000,
+            max_block: Duration::from_secs(1),
+            timeout: Duration::from_secs(2),
+            ..ProducerOptions::default()
+        };
+        let targets = vec![Target::new("kafka", self.shelf.clone())];
+        Producer::open_on(self.disk.clone(), Arc::new(self.clock.clone()), options, targets).unwrap()
+    }
+
+    fn is_within_the_budget(&self) {
+        let used = room::used(&self.disk, Path::new("/spill"));
+        assert!(used <= DISK, "{used} bytes of {DISK}");
+    }
+}
+
+/// The record `n`, of a key of its own: `a` for the first.
+fn large(n: u64) -> Outgoing {
+    let key = if n == 0 { "a".to_owned() } else { format!("k{n}") };
+    let mut outgoing = outgoing(&key, n);
+    outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(VALUE)).into();
+    outgoing
+}
+
+/// Spills from `first` on, while the sink is away, until `last` or there is no room; one past the last that has a receipt.
+async fn spill(world: &World, producer: &Producer, first: u64, last: u64) -> u64 {
+    world.shelf.set(Mood::Down);
+    for n in first..last {
+        match producer.send::<Synced>(large(n)).await {
+            Ok(_) => world.is_within_the_budget(),
+            Err(SendError::Full { .. } | SendError::TimedOut { .. }) => return n,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    last
+}
+
+async fn until(world: &World, producer: &Producer, what: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    for _ in 0..10_000 {
+        let snapshot = producer.snapshot();
+        world.is_within_the_budget();
+        if what(&snapshot) {
+            return snapshot;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {:#?}", producer.snapshot());
+}
+
+#[test]
+fn what_has_no_room_aside_stays_in_the_spill_until_somebody_takes_it() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open();
+        let records = spill(&world, &producer, 0, 60).await;
+        assert_eq!(records, 60);
+        // The first is asked for again and again, so that no room comes back from the front.
+        world.shelf.set(Mood::RefuseOthers);
+        let full =
+            |s: &Snapshot| s.spill_trouble.as_deref().is_some_and(|why| why.contains("used up its room"));
+        let snapshot = until(&world, &producer, full).await;
+        assert!(snapshot.refused_records > 0, "one segment is always theirs: {snapshot:#?}");
+        // However often they are asked for.
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let snapshot = until(&world, &producer, full).await;
+        let refused = snapshot.refused_records;
+        assert!(refused < 30 && snapshot.backlog_records == records - refused, "{snapshot:#?}");
+
+        world.shelf.set(Mood::Up);
+        let done = |s: &Snapshot| s.backlog_records == 0 && s.spill_trouble.is_none();
+        assert_eq!(until(&world, &producer, done).await.refused_records, refused);
+        producer.close(Duration::from_secs(1)).await;
+        let summary = look::summary(&world.disk, "/spill".as_ref()).unwrap();
+        assert_eq!((summary.waiting, summary.refused), (0, refused));
+        let arrived = (0..records).filter(|n| {
+            world.shelf.count(if *n == 0 { "a".to_owned() } else { format!("k{n}") }.as_str(), *n) > 0
+        });
+        assert_eq!(arrived.count() as u64, records - refused, "each is in one place");
+    });
+}
+
+#[test]
+fn one_record_that_nobody_takes_leaves_the_front_of_a_full_spill() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open();
+        let records = spill(&world, &producer, 0, 200).await;
+        assert!(records < 200, "it never was full");
+        world.shelf.set(Mood::RefuseOne);
+        let done = |s: &Snapshot| s.state == State::Direct && s.spill_trouble.is_none();
+        assert_eq!(until(&world, &producer, done).await.refused_records, 1);
+    });
+}
+
+#[test]
+fn what_an_earlier_life_put_aside_counts() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open();
+        spill(&world, &producer, 1, 50).await;
+        world.shelf.set(Mood::Refuse);
+        until(&world, &producer, |s| s.refused_records > 20).await;
+        world.shelf.set(Mood::Up);
+        until(&world, &producer, |s| s.backlog_records == 0).await;
+        producer.close(Duration::ZERO).await;
+        drop(producer);
+        let producer = world.open();
+        let last = spill(&world, &producer, 100, 300).await;
+        assert!(last < 150, "{last}: the room of those kept aside was given away");
+        world.is_within_the_budget();
+    });
+}
