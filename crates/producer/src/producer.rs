@@ -184,7 +184,7 @@ impl Producer {
             memory_bytes_max: shared.options.memory_bytes_max as u64,
             memory_records: memory_records as u64,
             spill_bytes: gauges.spill_bytes,
-            spill_bytes_max: shared.options.spill.as_ref().map_or(0, |spill| spill.disk_bytes_max),
+            spill_bytes_max: gauges.spill_bytes_max,
             backlog_records: gauges.backlog_records,
             backlog_bytes: gauges.backlog_bytes,
             replayed_records: gauges.replayed,

@@ -105,9 +105,10 @@ pub struct Snapshot {
     pub memory_bytes_max: u64,
     /// Records in memory, and callers that wait for one on disk.
     pub memory_records: u64,
-    /// Bytes that the spill takes on disk.
+    /// Bytes that the spill takes on disk, but for what it keeps ready.
     pub spill_bytes: u64,
-    /// Their bound; 0 without a spill.
+    /// Their bound: at it nothing more is spilled. Less than [`SpillOptions::disk_bytes_max`](crate::SpillOptions) by what is
+    /// kept ready; 0 without a spill.
     pub spill_bytes_max: u64,
     /// Records on disk that wait to be delivered.
     pub backlog_records: u64,
@@ -138,6 +139,7 @@ pub(crate) struct Gauges {
     pub(crate) active: usize,
     pub(crate) breakers: Vec<BreakerState>,
     pub(crate) spill_bytes: u64,
+    pub(crate) spill_bytes_max: u64,
     pub(crate) backlog_records: u64,
     pub(crate) backlog_bytes: u64,
     pub(crate) replayed: u64,
@@ -172,6 +174,7 @@ impl Stats {
             active: 0,
             breakers: vec![BreakerState::Closed; sinks],
             spill_bytes: 0,
+            spill_bytes_max: 0,
             backlog_records: 0,
             backlog_bytes: 0,
             replayed: 0,

@@ -54,9 +54,13 @@ impl World {
     }
 }
 
+fn key(n: u64) -> String {
+    if n == 0 { "a".to_owned() } else { format!("k{n}") }
+}
+
 /// The record `n`, of a key of its own: `a` for the first.
 fn large(n: u64) -> Outgoing {
-    let key = if n == 0 { "a".to_owned() } else { format!("k{n}") };
+    let key = key(n);
     let mut outgoing = outgoing(&key, n);
     outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(VALUE)).into();
     outgoing
@@ -112,9 +116,7 @@ fn what_has_no_room_aside_stays_in_the_spill_until_somebody_takes_it() {
         producer.close(Duration::from_secs(1)).await;
         let summary = look::summary(&world.disk, "/spill".as_ref()).unwrap();
         assert_eq!((summary.waiting, summary.refused), (0, refused));
-        let arrived = (0..records).filter(|n| {
-            world.shelf.count(if *n == 0 { "a".to_owned() } else { format!("k{n}") }.as_str(), *n) > 0
-        });
+        let arrived = (0..records).filter(|n| world.shelf.count(&key(*n), *n) > 0);
         assert_eq!(arrived.count() as u64, records - refused, "each is in one place");
     });
 }

@@ -292,7 +292,11 @@ fn at_the_end_of_memory_and_disk_a_send_waits_then_is_refused_by_name() {
         let many = futures_util::future::join_all(many).await;
         let named = |e: &Result<Synced, SendError>| matches!(e, Err(SendError::Full { cause: Some(_), .. }));
         assert!(many.iter().any(named), "{many:?}");
-        assert!(producer.snapshot().full > 0 && producer.snapshot().spill_trouble.is_some());
+        let snapshot = producer.snapshot();
+        assert!(snapshot.full > 0 && snapshot.spill_trouble.is_some());
+        // What is left is less than the next record takes.
+        let (used, max) = (snapshot.spill_bytes, snapshot.spill_bytes_max);
+        assert!(used <= max && used * 8 > max * 7, "full, and shown as {used} of {max}");
         world.shelf.set(Mood::Up);
         until(&producer, |s| s.state == State::Direct && s.spill_trouble.is_none()).await;
         for n in 0..synced {

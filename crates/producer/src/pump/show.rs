@@ -30,7 +30,7 @@ impl<D: Disk> Pump<D> {
             *breaker = self.selector.breaker(at, now);
         }
         let Some(backlog) = &self.backlog else { return };
-        gauges.spill_bytes = backlog.room.used;
+        (gauges.spill_bytes, gauges.spill_bytes_max) = (backlog.room.used, backlog.room.max);
         gauges.backlog_records = backlog.records;
         gauges.backlog_bytes = backlog.bytes;
         gauges.spill_trouble = backlog.trouble_shown();

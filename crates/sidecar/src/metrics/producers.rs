@@ -34,7 +34,7 @@ type Number = (&'static str, &'static str, fn(&Shown) -> u64);
 /// What a producer and its spill hold now. Their label `sink` is the most preferred one.
 const LEVELS: [Number; 9] = [
     ("seawall_spill_bytes", "Bytes that the spill takes on disk", |p| p.snapshot.spill_bytes),
-    ("seawall_spill_bytes_max", "Bytes that it may take", |p| p.snapshot.spill_bytes_max),
+    ("seawall_spill_bytes_max", "Bytes at which it is full", |p| p.snapshot.spill_bytes_max),
     ("seawall_spill_waiting_records", "Records on disk that wait to be delivered", |p| {
         p.snapshot.backlog_records
     }),
