@@ -78,6 +78,18 @@ mod tests {
     }
 
     #[test]
+    fn a_way_that_becomes_narrow_gets_less_and_never_nothing() {
+        let (mut stride, mut before) = (Stride { bytes: 32 * FIRST_BYTES }, 32 * FIRST_BYTES);
+        while before > FIRST_BYTES {
+            stride.count(before, LATE + SOON, true);
+            assert_eq!(stride.bytes(), before / 2);
+            before = stride.bytes();
+        }
+        stride.count(before, LATE + SOON, true);
+        assert_eq!(stride.bytes(), FIRST_BYTES);
+    }
+
+    #[test]
     fn a_failure_begins_small_again() {
         let mut stride = Stride::default();
         for _ in 0..8 {

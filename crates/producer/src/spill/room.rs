@@ -74,16 +74,45 @@ mod tests {
         SegmentInfo { path, first: 0, next: 0, bytes, capacity, created, sealed: None }
     }
 
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// A record of so many bytes.
+        Write(u64),
+        /// One that fills the last segment, or what further ones may take, as far as it is said to go.
+        FillLast,
+        FillFurther,
+        /// A segment of records set aside.
+        Aside,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (1_u64..130_000).prop_map(Step::Write),
+            2 => Just(Step::FillLast),
+            1 => Just(Step::FillFurther),
+            1 => Just(Step::Aside),
+        ]
+    }
+
     proptest! {
         #[test]
         fn the_files_stay_within_the_budget(
-            disk in (1_u64 << 20)..(4 << 20), records in proptest::collection::vec(1_u64..130_000, 1..300),
+            disk in (1_u64 << 20)..(4 << 20), steps in proptest::collection::vec(step(), 1..300),
         ) {
-            let mut log = vec![info(4096, SEGMENT)];
-            for bytes in records {
-                let room = Room::of(&log, 0, disk, SEGMENT);
+            let (mut log, mut refused) = (vec![info(4096, SEGMENT)], 0);
+            for step in steps {
+                let room = Room::of(&log, refused, disk, SEGMENT);
                 prop_assert!(room.used <= disk);
-                let Some(most) = room.batch(bytes) else { break };
+                let bytes = match step {
+                    Step::Write(bytes) => bytes,
+                    Step::FillLast => room.last,
+                    Step::FillFurther => room.further,
+                    Step::Aside => {
+                        refused += if room.rest(0) >= SEGMENT { SEGMENT } else { 0 };
+                        continue;
+                    }
+                };
+                let Some(most) = room.batch(bytes).filter(|_| bytes > 0) else { continue };
                 prop_assert!(bytes <= most);
                 // As the log does it.
                 let last = log.last_mut().unwrap();
@@ -91,10 +120,22 @@ mod tests {
                     last.bytes += bytes + 48;
                 } else {
                     log.push(info(4096 + bytes + 48, SEGMENT.max(4096 + bytes + 96)));
+                    let left = Room::of(&log, refused, disk, SEGMENT).rest(0);
+                    prop_assert!(left >= SEGMENT, "{} left for one that is set aside", left);
                 }
-                let files: u64 = log.iter().map(|info| info.capacity).sum();
+                let files = log.iter().map(|info| info.capacity).sum::<u64>() + refused;
                 prop_assert!(files + UNCOUNTED * SEGMENT <= disk, "{} of {}", files, disk);
             }
         }
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_not_given_away() {
+        let log = [info(SEGMENT - 10_000, SEGMENT)];
+        let room = Room::of(&log, 0, 1 << 20, SEGMENT);
+        let rest = (1 << 20) - (UNCOUNTED + 1) * SEGMENT;
+        assert_eq!((room.rest(0), room.rest(5_000)), (rest, rest), "the last segment has room for it");
+        assert_eq!(room.rest(20_000), rest - SEGMENT);
+        assert_eq!(room.rest(100_000), rest - 100_000 - AROUND);
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use bytes::{BufMut, BytesMut};
     use proptest::prelude::*;
-    use seawall_core::codec::put_varint;
+    use seawall_core::codec::{put_bytes, put_varint};
     use seawall_core::{Outgoing, Record};
 
     fn frames(values: &[Vec<u8>]) -> Vec<Bytes> {
@@ -207,6 +207,40 @@ mod tests {
         read(&mut unpacker, 0, torn, |_| true);
         unpacker.end(3, &mut out);
         assert_eq!(out.iter().map(|found| found.seq).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn numbers_that_were_jumped_over_are_not_taken_for_empty() {
+        let packed = pack(frames(&vec![vec![7; 200]; 5]));
+        let mut unpacker = Unpacker::default();
+        read(&mut unpacker, 0, &packed[..3], |_| true);
+        // Whoever reads on from elsewhere may have passed records that wait.
+        let alone = frames(&[vec![1]]);
+        assert_eq!(read(&mut unpacker, 50, &alone, |_| true), [(50, Some(vec![1]))]);
+    }
+
+    #[test]
+    fn a_block_with_more_than_its_records_is_refused() {
+        let mut raw = BytesMut::new();
+        put_bytes(&frames(&[vec![7; 200]])[0][1..], &mut raw);
+        let whole = raw.len() as u64;
+        raw.put_u8(b'x');
+        let block = |records: u64, raw: &[u8]| {
+            let mut out = BytesMut::new();
+            out.put_u8(BLOCK);
+            put_varint(records, &mut out);
+            put_varint(raw.len() as u64, &mut out);
+            out.put_slice(&lz4_flex::block::compress(raw));
+            out.freeze()
+        };
+        let unpack = |payload: Bytes| {
+            let mut out = Vec::new();
+            Unpacker::default().unpack(Frame { seq: 9, payload }, |_| true, &mut out).map(|()| out.len())
+        };
+        assert_eq!(unpack(block(1, &raw[..whole as usize])).unwrap(), 1);
+        let error = unpack(block(1, &raw)).unwrap_err();
+        let length = matches!(error, FrameError::Block(BlockError::Length { said, found }) if (said as u64, found as u64) == (whole, whole + 1));
+        assert!(length, "{error}");
     }
 
     #[test]
