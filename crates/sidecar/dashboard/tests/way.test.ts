@@ -23,7 +23,9 @@ test("the way says where records are", () => {
   assert.equal(wayOf(producer("direct", 0, 0, null)), "Straight to kafka");
   assert.match(wayOf(producer("buffering", 0, 0, null)), /memory/);
   assert.match(wayOf(producer("spilling", 9, 0, null)), /disk/);
-  assert.match(wayOf(producer("replaying", 9, 1, 3)), /From disk to kafka/);
+  assert.equal(wayOf(producer("replaying", 9, 1, 3)), "From disk to kafka, beside new ones");
+  assert.equal(wayOf(producer("replaying", 0, 10, null)), "From disk to kafka, beside new ones; the last are on their way");
+  assert.match(wayOf({ ...producer("replaying", 9, 1, 3), active: null }), /From disk to the cluster/);
   assert.match(wayOf({ ...producer("direct", 0, 0, null), active: null }), /the cluster/);
 });
 

@@ -126,6 +126,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nbreaker = { failure_ratio = 0, window = \"1ms\", min_calls = 0, open_for = \"2h\", probes = 0 }\nbackoff = { base = \"10s\", max = \"1s\" }",
     ),
     (
+        "producer's backoff",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nbackoff = { base = \"0s\", max = \"2h\" }",
+    ),
+    (
         "producer's memory",
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nmemory = \"8GiB\"\ndisk = 0\nmax_block = \"2h\"",
     ),

@@ -93,7 +93,18 @@ async fn a_start_that_fails_names_the_spill_and_leaves_its_bytes() {
     let error = Producers::open(&with, &clusters).expect_err("an orphan");
     assert!(matches!(&error, RecoverableError::Orphan { dir, .. } if *dir == renamed), "{error}");
     std::fs::rename(&renamed, &spill).expect("renamed");
+    // Nobody's, and nobody can say what waits in it.
+    let other = spill.with_file_name("ingest.west");
+    std::fs::create_dir(&other).expect("made");
+    std::fs::write(other.join("manifest.json"), "{").expect("written");
+    let error = Producers::open(&with, &clusters).expect_err("unread");
+    assert!(matches!(&error, RecoverableError::Unread { dir, .. } if *dir == other), "{error}");
+    assert!(!error.is_config(), "{error}");
+    std::fs::remove_dir_all(&other).expect("removed");
 
+    // What has nothing to deliver keeps nobody from starting.
+    leave(&spill.with_file_name("ingest.gone"), "ingest.gone", 0).await;
+    std::fs::create_dir(spill.with_file_name("notes")).expect("made");
     let producers = Producers::open(&with, &clusters).expect("its own");
     let found = producers.get(Use::Ingest, "kafka").expect("there").snapshot();
     assert_eq!(found.backlog_records, 3);
