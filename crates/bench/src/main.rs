@@ -22,7 +22,7 @@ use compare::{BenchError, Contest, Effort};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A part: its name and what it has to compare.
+/// What is measured under a name: what it has to compare. Those of one name are measured after each other.
 struct Part {
     name: &'static str,
     contests: fn(&Effort) -> Result<Vec<Contest>, BenchError>,
@@ -34,7 +34,8 @@ const PARTS: &[Part] = &[
     Part { name: "consumer", contests: consumer::contests },
     Part { name: "push", contests: push::contests },
     Part { name: "kafka", contests: kafka::contests },
-    Part { name: "producer", contests: producer::contests },
+    Part { name: "producer", contests: producer::on_disk },
+    Part { name: "producer", contests: producer::before_a_broker },
 ];
 
 const USAGE: &str = "usage: seawall-bench [PART…] [--only TEXT] [--quick] [--json FILE] [--dir DIR]";
@@ -107,11 +108,13 @@ fn parse(args: impl Iterator<Item = String>) -> Result<Request, String> {
             "--only" => request.only = Some(args.next().ok_or("--only needs a part of a name")?),
             "--dir" => request.effort.dir = args.next().ok_or("--dir needs a folder")?.into(),
             name => {
-                let part = PARTS.iter().find(|part| part.name == name).ok_or_else(|| {
-                    let known: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-                    format!("no part `{name}`; there are: {}", known.join(" "))
-                })?;
-                request.parts.push(part);
+                let before = request.parts.len();
+                request.parts.extend(PARTS.iter().filter(|part| part.name == name));
+                if request.parts.len() == before {
+                    let mut known: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+                    known.dedup();
+                    return Err(format!("no part `{name}`; there are: {}", known.join(" ")));
+                }
             }
         }
     }

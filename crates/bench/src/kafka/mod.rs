@@ -9,7 +9,7 @@ pub(crate) mod member;
 mod noop;
 mod paced;
 mod pair;
-mod process;
+pub(crate) mod process;
 pub(crate) mod sink;
 
 use crate::compare::{BenchError, Contest, Effort};

@@ -4,6 +4,7 @@ use super::switch::Switch;
 use crate::compare::{BenchError, Better, Contender, Contest, Effort, timed};
 use crate::kafka::bare;
 use crate::kafka::ground::Ground;
+use crate::kafka::process::cpu;
 use crate::kafka::sink::{CALLERS, Load, TOPIC, topic};
 use seawall_core::{Outgoing, Record};
 use seawall_kafka::{KafkaSink, SinkOptions};
@@ -21,7 +22,12 @@ const SEND_NS: f64 = 2_000.0;
 pub(super) fn contests(effort: &Effort, ground: &Rc<Ground>) -> Result<Vec<Contest>, BenchError> {
     topic(ground)?;
     let load = Load::new(effort.scaled(300_000), 1_024);
-    Ok(vec![throughput(ground, &load), one_send(ground, effort), replay(ground, &load, effort)])
+    Ok(vec![
+        throughput(ground, &load),
+        processor_time(ground, &load),
+        one_send(ground, effort),
+        replay(ground, &load, effort),
+    ])
 }
 
 fn producer(ground: &Ground, options: ProducerOptions, up: &Arc<AtomicBool>) -> Result<Producer, BenchError> {
@@ -83,6 +89,26 @@ fn throughput(ground: &Rc<Ground>, load: &Load) -> Contest {
         better: Better::Higher,
         ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), at(write)),
         peers: vec![client],
+    }
+}
+
+/// As above, in the processor time of this process: what else runs on the machine, the broker too, changes it little.
+fn processor_time(ground: &Rc<Ground>, load: &Load) -> Contest {
+    let of = |write: fn(&Ground, &Load) -> Result<f64, BenchError>| {
+        let (ground, load) = (Rc::clone(ground), load.clone());
+        move || {
+            let before = cpu();
+            let _ = write(&ground, &load)?;
+            Ok(cpu().saturating_sub(before).as_nanos() as f64 / load.records as f64)
+        }
+    };
+    Contest {
+        name: "direct, processor time of a record, 1 KiB".to_owned(),
+        unit: "ns",
+        rounds: 7,
+        better: Better::Lower,
+        ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), of(write)),
+        peers: vec![Contender::new("rdkafka FutureProducer", version(), of(bare::write_futures))],
     }
 }
 

@@ -9,14 +9,20 @@ use crate::compare::{BenchError, Contest, Effort};
 use crate::kafka::ground::Ground;
 use std::rc::Rc;
 
-/// The producer's contests: those of the disk everywhere, those of the direct path where a broker can be run.
+/// The contests of the disk.
 ///
 /// # Errors
-/// When a log, a spill or the broker cannot be opened.
-pub(crate) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
-    let mut contests = spill::contests(effort)?;
-    if let Some(ground) = Ground::start()? {
-        contests.extend(direct::contests(effort, &Rc::new(ground))?);
-    }
-    Ok(contests)
+/// When a log or a spill cannot be opened.
+pub(crate) fn on_disk(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
+    spill::contests(effort)
+}
+
+/// The contests before a real broker, where one can be run. It is started for them, and not before: its first minute
+/// takes a core.
+///
+/// # Errors
+/// When the broker or a spill cannot be opened.
+pub(crate) fn before_a_broker(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
+    let Some(ground) = Ground::start()? else { return Ok(Vec::new()) };
+    direct::contests(effort, &Rc::new(ground))
 }

@@ -2,7 +2,7 @@
 
 use super::switch::Switch;
 use crate::compare::{BenchError, Better, Contender, Contest, Effort, timed};
-use crate::wal::{self, Durably, Load};
+use crate::wal::{self, Durably, Form, Load};
 use bytes::Bytes;
 use seawall_core::{Outgoing, Record};
 use seawall_kafka::KafkaSink;
@@ -19,8 +19,9 @@ pub(super) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
         std::fs::remove_dir_all(&root).map_err(BenchError::io(root.display()))?;
     }
     let mut contests = Vec::new();
-    for (per_sync, groups) in [(64, 24), (256, 12)] {
-        let load = Load { per_sync, groups: effort.scaled(groups) };
+    // Long enough that the start of a round, and one wait of the disk, are little of it.
+    for (per_sync, groups) in [(64, 300), (256, 150)] {
+        let load = Load { per_sync, groups: effort.scaled(groups), form: Form::Frames };
         let dir = |name: &str| wal::fresh(&root, per_sync, name);
         let ours = wal::contender("spill", env!("CARGO_PKG_VERSION"), load, Spilling::open(&dir("spill")?)?);
         let mut peers = vec![wal::ours::group_commit(load, &dir("group-commit")?)?.goal(0.9)];
@@ -34,7 +35,7 @@ pub(super) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
             peers,
         });
     }
-    let load = Load { per_sync: 64, groups: effort.scaled(200) };
+    let load = Load { per_sync: 64, groups: effort.scaled(200), form: Form::Frames };
     contests.push(Contest {
         name: "p99 of 64 records to the disk while the broker is gone".to_owned(),
         unit: "us",

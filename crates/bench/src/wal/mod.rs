@@ -7,8 +7,10 @@ pub(crate) mod bare;
 pub(crate) mod ours;
 #[cfg(feature = "peers")]
 mod peers;
+mod record;
 
 use crate::compare::{BenchError, Better, Contender, Contest, Effort, timed};
+use record::Records;
 use std::path::{Path, PathBuf};
 
 const FRAME_BYTES: usize = 1024;
@@ -26,7 +28,7 @@ pub(crate) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
     }
     let mut contests = Vec::new();
     for (per_sync, groups) in [(64, 24), (256, 12)] {
-        let load = Load { per_sync, groups: effort.scaled(groups) };
+        let load = Load { per_sync, groups: effort.scaled(groups), form: Form::Frames };
         let dir = |name: &str| fresh(&root, per_sync, name);
         let bare = vec![bare::append(load, &dir("append")?)?, bare::existing(load, &dir("existing")?)?];
         contests.push(Contest {
@@ -70,12 +72,13 @@ fn others(_: Load, _: &impl Fn(&str) -> Result<PathBuf, BenchError>) -> Result<V
     Ok(Vec::new())
 }
 
-/// What others would use as a spill, with the ratio that is demanded.
+/// What others would use as a spill, with the ratio that is demanded: they are given what a spill is given.
 #[cfg(feature = "peers")]
 pub(crate) fn spills(
     load: Load,
     dir: &impl Fn(&str) -> Result<PathBuf, BenchError>,
 ) -> Result<Vec<Contender>, BenchError> {
+    let load = Load { form: Form::Records, ..load };
     Ok(vec![
         peers::okaywal(load, &dir("okaywal")?)?,
         peers::raft_engine(load, &dir("raft-engine")?)?,
@@ -97,6 +100,17 @@ pub(crate) fn spills(
 pub(crate) struct Load {
     pub(crate) per_sync: usize,
     pub(crate) groups: u64,
+    pub(crate) form: Form,
+}
+
+/// What is to be stored.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    /// Frames that somebody made before.
+    Frames,
+    /// Records: topic, key, headers and value are made one frame first, as a spill has to.
+    #[cfg_attr(not(feature = "peers"), expect(dead_code, reason = "only the peers are given them"))]
+    Records,
 }
 
 /// A log under test: writes a group durably; tidies up when nobody measures.
@@ -121,8 +135,12 @@ pub(crate) fn contender(
     mut log: impl Durably + 'static,
 ) -> Contender {
     let frames = frames(load.per_sync);
+    let mut records = Records::of(&frames);
     Contender::new(name, version, move || {
-        let (written, took) = timed(|| log.write_groups(&frames, load.groups));
+        let (written, took) = timed(|| match load.form {
+            Form::Frames => log.write_groups(&frames, load.groups),
+            Form::Records => (0..load.groups).try_for_each(|_| log.write(records.encoded())),
+        });
         written?;
         log.tidy()?;
         Ok((load.groups * load.per_sync as u64) as f64 / took.as_secs_f64())

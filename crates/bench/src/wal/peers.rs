@@ -12,7 +12,8 @@ pub(super) fn okaywal(load: Load, dir: &Path) -> Result<Contender, BenchError> {
     let log = okaywal::Configuration::default_for(dir.join("log"))
         .preallocate_bytes(bytes)
         .checkpoint_after_bytes(SEGMENT_BYTES / 4 * 3)
-        .buffer_bytes(load.per_sync * (FRAME_BYTES + 64))
+        // With what a record has beside its value.
+        .buffer_bytes(load.per_sync * (FRAME_BYTES + 192))
         .open(okaywal::LogVoid)
         .map_err(BenchError::io("okaywal"))?;
     Ok(contender("okaywal", versions::of_crate("okaywal"), load, OkayWal(log)).goal(1.0))
