@@ -54,7 +54,8 @@ pub struct ProducerOptions {
     /// How long a batch waits to become larger; shorter than `timeout`. 0: whatever gathers while the batch
     /// before is on its way goes together (default 0).
     pub linger: Duration,
-    /// The most bytes in one call of a sink, at least `record_bytes_max` (default 1,000,000).
+    /// The most bytes in one call of a sink, at least `record_bytes_max` (default 4,000,000). Calls begin with at most
+    /// 1,000,000 and grow beyond while they come back within a fifth of `patience`.
     pub batch_bytes: usize,
     /// The most records in one call of a sink (default 10,000).
     pub batch_records: usize,
@@ -87,7 +88,7 @@ pub struct ProducerOptions {
 /// The way back from the disk.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
-    /// Bytes read ahead of their acknowledgement (default 8 MiB).
+    /// Bytes read ahead of their acknowledgement (default 16 MiB).
     pub window_bytes: usize,
     /// The share of calls' bytes that replay gets while live records wait, above 0 and below 1 (default 0.5).
     /// Alone it gets everything.
@@ -135,7 +136,7 @@ impl SpillOptions {
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        Self { window_bytes: 8 << 20, share: 0.5, bytes_per_second: None, checkpoint_bytes: 1 << 20 }
+        Self { window_bytes: 16 << 20, share: 0.5, bytes_per_second: None, checkpoint_bytes: 1 << 20 }
     }
 }
 
@@ -148,7 +149,7 @@ impl Default for ProducerOptions {
             max_block: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             linger: Duration::ZERO,
-            batch_bytes: 1_000_000,
+            batch_bytes: 4_000_000,
             batch_records: 10_000,
             lanes: 4,
             patience: Duration::from_millis(500),

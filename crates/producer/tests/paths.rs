@@ -474,3 +474,25 @@ fn a_record_that_fails_alone_holds_up_no_other_key() {
     assert_eq!(world.shelf.of("a").split(' ').count(), 201, "each once");
     assert_eq!(world.shelf.taken().len(), 200 + 201 + 40, "and nothing again after the crash");
 }
+
+/// Calls for a hundred records of 100 KB in one lane, of a sink that takes `latency` for each.
+fn calls_for_ten_megabytes(latency: Duration) -> u64 {
+    let mut world = World::new();
+    world.shelf.latency = latency;
+    live(&world.clock, async {
+        let producer = world.open(ProducerOptions { lanes: 1, ..options() }).unwrap();
+        let mut record = outgoing("a", 1);
+        record.record.value = format!("a:1:{}", "x".repeat(100_000)).into();
+        let answers = producer.send_all::<Replicated>(vec![record; 100]).await;
+        assert!(answers.iter().all(Result::is_ok));
+        producer.close(SECOND).await;
+    });
+    world.shelf.calls()
+}
+
+#[test]
+fn calls_grow_while_the_sink_is_quick_and_stay_short_where_it_is_slow() {
+    // 1, 2, 4 and 4 MB; and 1 MB at a time, so that no call comes near the patience, after which it is written to the disk.
+    assert_eq!(calls_for_ten_megabytes(Duration::from_millis(2)), 4);
+    assert_eq!(calls_for_ten_megabytes(Duration::from_millis(300)), 12);
+}

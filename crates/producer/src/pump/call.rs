@@ -106,7 +106,8 @@ impl<D: Disk> Pump<D> {
         let lane = &self.lanes[at];
         let Some(first) = lane.live.front() else { return false };
         let due = first.taken.plus(options.linger);
-        let full = lane.live_bytes >= options.batch_bytes || lane.live.len() >= options.batch_records;
+        let full = lane.live_bytes >= options.batch_bytes.min(lane.live_stride.bytes())
+            || lane.live.len() >= options.batch_records;
         if full || first.attempted || now >= due || self.closing.is_some() {
             return true;
         }
@@ -131,6 +132,7 @@ impl<D: Disk> Pump<D> {
 
     fn begin_live(&mut self, at: usize, grant: Grant) -> Option<(bool, usize)> {
         let (bytes_max, records_max) = (self.shared.options.batch_bytes, self.shared.options.batch_records);
+        let bytes_max = bytes_max.min(self.lanes[at].live_stride.bytes());
         let most = self.lanes[at].live.len().min(records_max);
         let (mut bytes, mut sent, mut records) = (0, Vec::with_capacity(most), Vec::with_capacity(most));
         let mut deadline = Nanos(u64::MAX);
@@ -249,10 +251,13 @@ impl<D: Disk> Pump<D> {
         {
             self.show_switch(switch);
         }
-        if let Load::Replay(load) = &flight.load {
-            let bytes = load.iter().map(|record| record.bytes).sum();
-            let took = now.since(flight.grant.started);
-            self.lanes[at].stride.count(bytes, took, !faults().any(failed));
+        let (took, whole) = (now.since(flight.grant.started), !faults().any(failed));
+        let lane = &mut self.lanes[at];
+        match &flight.load {
+            Load::Replay(load) => {
+                lane.stride.count(load.iter().map(|record| record.bytes).sum(), took, whole);
+            }
+            Load::Live(sent) => lane.live_stride.count(sent.iter().map(Sent::bytes).sum(), took, whole),
         }
         let left = match flight.load {
             Load::Live(sent) => self.settle_live(at, sink, sent, answers, now),

@@ -18,6 +18,7 @@ use crate::spill::scan::Found;
 use crate::spill::unpack::Unpacker;
 use crate::spill::{Spill, encode};
 use crate::stats::Path;
+use bytes::BytesMut;
 use seawall_core::{Durability, Nanos, Outgoing, Receipt};
 use seawall_wal::{Appended, Disk, Frame, WalError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -93,6 +94,8 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) not_aside: BTreeSet<u64>,
     pub(super) room: Room,
     batch_bytes: usize,
+    /// Frames are encoded into it.
+    buffer: BytesMut,
 }
 
 /// Why the disk takes nothing although the file system would.
@@ -138,6 +141,7 @@ impl<D: Disk> Backlog<D> {
             trouble: None,
             not_aside: BTreeSet::new(),
             room,
+            buffer: BytesMut::new(),
         }
     }
 
@@ -317,7 +321,7 @@ impl<D: Disk> Pump<D> {
         if entries.is_empty() && checkpoint.is_none() {
             return;
         }
-        let mut frames = encode(entries.iter().map(|entry| &entry.outgoing), bytes);
+        let mut frames = encode(entries.iter().map(|entry| &entry.outgoing), bytes, &mut backlog.buffer);
         let bytes = frames.iter().map(bytes::Bytes::len).collect();
         frames.extend(checkpoint.as_ref().map(frame::progress));
         let checkpoint = checkpoint.map(|proof| {

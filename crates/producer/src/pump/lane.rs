@@ -5,6 +5,7 @@ use crate::route::{Grant, Stride, Turn};
 use crate::spill::keys::Bucket;
 use seawall_core::{Fault, Nanos, Outgoing, Receipt};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// A record read from the spill.
 pub(super) struct Replayed {
@@ -25,6 +26,17 @@ pub(super) enum Sent {
         bucket: Bucket,
         bytes: usize,
     },
+}
+
+impl Sent {
+    /// Bytes of it, as far as they are known here.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Mine(entry) => entry.weight,
+            Self::Queued => 0,
+            Self::OnDisk { bytes, .. } => *bytes,
+        }
+    }
 }
 
 pub(super) enum Load {
@@ -53,7 +65,6 @@ impl Flight {
     }
 }
 
-#[derive(Default)]
 pub(super) struct Lane {
     /// Live records that wait.
     pub(super) live: VecDeque<Entry>,
@@ -69,10 +80,29 @@ pub(super) struct Lane {
     /// When a whole call failed; `None` since one did not.
     pub(super) failed_at: Option<Nanos>,
     pub(super) turn: Turn,
+    /// Of its calls from the disk.
     pub(super) stride: Stride,
+    /// Of its calls with live records.
+    pub(super) live_stride: Stride,
 }
 
 impl Lane {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            live: VecDeque::new(),
+            live_bytes: 0,
+            replay: VecDeque::new(),
+            flight: None,
+            parking: Vec::new(),
+            partly: 0,
+            retry_at: Nanos::default(),
+            failed_at: None,
+            turn: Turn::default(),
+            stride: Stride::of_replay(),
+            live_stride: Stride::of_live(patience),
+        }
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
         self.live_bytes += entry.weight;
         self.live.push_back(entry);

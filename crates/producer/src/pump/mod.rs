@@ -64,7 +64,8 @@ pub(crate) struct Pump<D: Disk> {
 impl<D: Disk> Pump<D> {
     pub(crate) fn new(shared: Arc<Shared>, selector: Selector, spill: Option<(Spill<D>, Found)>) -> Self {
         let now = shared.clock.now();
-        let lanes = std::iter::repeat_with(Lane::default).take(shared.options.lanes).collect();
+        let lane = || Lane::new(shared.options.patience);
+        let lanes = std::iter::repeat_with(lane).take(shared.options.lanes).collect();
         let replay = &shared.options.replay;
         let backlog = spill.map(|(spill, found)| Backlog::new(spill, found, replay, now));
         let mut pump = Self {

@@ -22,6 +22,8 @@ pub(crate) const LOG: &str = "log";
 pub(crate) const REFUSED: &str = "refused";
 /// Frames read at a time for the replay.
 const READ_FRAMES: usize = 4096;
+/// The buffer of a batch's frames is kept for the next up to this size.
+const BUFFER_KEPT_BYTES: usize = 1 << 20;
 
 pub(crate) struct Spill<D: Disk> {
     log: Writer<D>,
@@ -154,13 +156,21 @@ pub(super) fn log_options(options: &SpillOptions, name: &str) -> Options {
     }
 }
 
-/// The frames of `records`, cut out of one buffer.
-pub(crate) fn encode<'a>(records: impl Iterator<Item = &'a Outgoing>, bytes: usize) -> Vec<Bytes> {
-    let mut buffer = BytesMut::with_capacity(bytes);
-    let mut frames = Vec::new();
+/// The frames of `records`, cut out of one buffer: the one of the batch before, which the log has written by now, as long
+/// as it is small.
+pub(crate) fn encode<'a>(
+    records: impl ExactSizeIterator<Item = &'a Outgoing>,
+    bytes: usize,
+    buffer: &mut BytesMut,
+) -> Vec<Bytes> {
+    buffer.reserve(bytes);
+    let mut frames = Vec::with_capacity(records.len() + 1);
     for record in records {
-        frame::put_record(record, &mut buffer);
+        frame::put_record(record, buffer);
         frames.push(buffer.split().freeze());
+    }
+    if bytes > BUFFER_KEPT_BYTES {
+        *buffer = BytesMut::new();
     }
     frames
 }
