@@ -2,6 +2,7 @@
 
 use crate::clock::Nanos;
 use std::ops::Deref;
+use std::sync::atomic::{Ordering::Acquire, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -22,9 +23,12 @@ pub struct Context {
 pub struct Cancel(Arc<OnceLock<CancellationToken>>);
 
 impl Cancel {
-    /// Whether nobody else has it and nobody ever looked at it: as good as new.
-    pub fn is_new(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_some_and(|token| token.get().is_none())
+    /// Whether these two are all that is left of one token, and nobody ever looked at it: both are as good as new.
+    pub fn are_new(one: &Self, other: &Self) -> bool {
+        let alone = Arc::ptr_eq(&one.0, &other.0) && Arc::strong_count(&one.0) == 2;
+        // The count was last changed by whoever dropped a third: what that one did is to be seen here.
+        fence(Acquire);
+        alone && one.0.get().is_none()
     }
 }
 
@@ -63,16 +67,17 @@ mod tests {
 
     #[test]
     fn what_was_shared_or_looked_at_is_not_new() {
-        let mut cancel = Cancel::default();
-        assert!(cancel.is_new());
-        let mut clone = cancel.clone();
-        assert!(!cancel.is_new() && !clone.is_new());
-        drop(clone);
-        assert!(cancel.is_new());
+        let one = Cancel::default();
+        let other = one.clone();
+        assert!(Cancel::are_new(&one, &other) && !Cancel::are_new(&one, &Cancel::default()));
+        let third = one.clone();
+        assert!(!Cancel::are_new(&one, &other));
+        drop(third);
+        assert!(Cancel::are_new(&one, &other));
         // A token taken out of it outlives it, so it never counts as new again.
-        let token = CancellationToken::clone(&cancel);
-        assert!(!cancel.is_new());
-        cancel.cancel();
-        assert!(token.is_cancelled() && !Cancel::from(token).is_new());
+        let token = CancellationToken::clone(&other);
+        assert!(!Cancel::are_new(&one, &other));
+        one.cancel();
+        assert!(token.is_cancelled());
     }
 }

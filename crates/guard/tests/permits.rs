@@ -85,6 +85,31 @@ fn a_batch_holds_its_permits_until_each_record_is_done() {
 }
 
 #[test]
+fn permits_of_quick_calls_come_back_together_and_all_of_them_come_back() {
+    const QUICK: Sample = Sample { latency: Duration::from_nanos(200), verdict: Verdict::Ok };
+    let guard = Guard::new(limited(100, Mode::Shed), ManualClock::new(), 1).unwrap();
+    let mut batch = guard.try_acquire_many(64).permits;
+    batch.settle_in_row(QUICK);
+    assert_eq!((batch.count(), used(&guard)), (63, 64), "the next ones come first");
+    batch.settle_in_row(OK);
+    assert_eq!((batch.count(), used(&guard)), (62, 62), "somebody may wait by now");
+    (0..16).for_each(|_| batch.settle_in_row(QUICK));
+    assert_eq!((batch.count(), used(&guard)), (46, 46));
+    let single = batch.split(1);
+    (0..3).for_each(|_| batch.settle_in_row(QUICK));
+    drop(batch);
+    assert_eq!(used(&guard), 1);
+    drop(single);
+    assert_eq!(used(&guard), 0);
+
+    let learning = GuardOptions { breaker: Some(BreakerOptions::default()), ..limited(100, Mode::Shed) };
+    let guard = Guard::new(learning, ManualClock::new(), 1).unwrap();
+    let mut batch = guard.try_acquire_many(8).permits;
+    batch.settle_in_row(QUICK);
+    assert_eq!(used(&guard), 7, "who learns, learns at once");
+}
+
+#[test]
 fn a_refused_token_gives_the_permit_back_and_a_refused_permit_burns_no_token() {
     let clock = ManualClock::new();
     let rate = Some(RateOptions { per_second: 1.0, burst: 2 });

@@ -3,6 +3,7 @@
 use super::panics::{Caught, isolate, isolated_poll};
 use seawall_core::{Class, Classify, Delivery, Handler, Outcome};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -27,9 +28,10 @@ pub(crate) enum Ended {
     Cancelled,
 }
 
-/// An attempt that ended, with its record back.
+/// An attempt that ended, with what it was given.
 #[derive(Debug)]
-pub(crate) struct Attempted {
+pub(crate) struct Attempted<H> {
+    pub(crate) handler: Arc<H>,
     pub(crate) delivery: Delivery,
     pub(crate) ended: Ended,
 }
@@ -37,16 +39,17 @@ pub(crate) struct Attempted {
 /// Calls `handler`. The first poll makes neither a timer nor a waiter: most handlers that answer at once pay
 /// for nothing.
 pub(crate) async fn attempt<H: Handler>(
-    handler: H,
+    handler: Arc<H>,
     delivery: Delivery,
     within: Option<Duration>,
-) -> Attempted {
+) -> Attempted<H> {
     let ended = {
         let mut call = pin!(Some(async { handler.handle(&delivery).await }));
         let first = std::future::poll_fn(|cx| Poll::Ready(isolated_poll(call.as_mut(), cx))).await;
         let ended = match first {
             Poll::Ready(answer) => answer.map_or_else(Ended::Panicked, Ended::Outcome),
-            Poll::Pending => rest(call.as_mut(), &delivery, within).await,
+            // Of its own, so that the place of an attempt that answers at once is small.
+            Poll::Pending => Box::pin(rest(call.as_mut(), &delivery, within)).await,
         };
         // A handler's destructors are its own code too.
         match isolate(|| call.set(None)) {
@@ -54,7 +57,7 @@ pub(crate) async fn attempt<H: Handler>(
             Err(caught) => Ended::Panicked(caught),
         }
     };
-    Attempted { delivery, ended }
+    Attempted { handler, delivery, ended }
 }
 
 async fn rest<F: Future<Output = Outcome>>(

@@ -31,10 +31,10 @@ enum To {
     RetryTopic(Arc<str>, Nanos),
 }
 
-impl<M, F> Worker<M, F>
+impl<H, M, F> Worker<H, M, F>
 where
-    M: Fn(Delivery, Option<Duration>) -> F,
-    F: Future<Output = Attempted>,
+    M: Fn(Arc<H>, Delivery, Option<Duration>) -> F,
+    F: Future<Output = Attempted<H>>,
 {
     /// Sends a record to the dead letters; without any, it is tried again for ever.
     pub(super) fn bury(&mut self, key: LaneKey, mut item: Item) {

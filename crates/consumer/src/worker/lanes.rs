@@ -47,6 +47,8 @@ pub(crate) struct Part {
     /// The worker's own copy of the topic's name: its reference count is touched for every record, and
     /// must not be shared between processors.
     pub(crate) origin: TopicPartition,
+    /// What an attempt has given back of it, for the next one.
+    pub(crate) spare_origin: Option<TopicPartition>,
     pub(crate) delta: Delta,
     /// In this worker's lanes, parked ones and those being handled included.
     held: Load,
@@ -67,6 +69,7 @@ impl Part {
         Self {
             partition,
             origin,
+            spare_origin: None,
             delta: Delta::default(),
             held: Load::default(),
             parked: Load::default(),

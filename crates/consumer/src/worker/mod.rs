@@ -116,17 +116,17 @@ struct Pending<F> {
 }
 
 /// A pending attempt that ended.
-struct Late {
-    attempted: Attempted,
+struct Late<H> {
+    attempted: Attempted<H>,
     run: Run,
     permit: Permits,
     id: u64,
 }
 
-impl<F: Future<Output = Attempted>> Future for Pending<F> {
-    type Output = Late;
+impl<H, F: Future<Output = Attempted<H>>> Future for Pending<F> {
+    type Output = Late<H>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Late<H>> {
         let Self { attempt, run: Some(run), board, .. } = &mut *self else { return Poll::Pending };
         let Some(attempt) = attempt.as_mut().as_pin_mut() else { return Poll::Pending };
         board.enter(run.key, run.offset, run.started);
@@ -145,18 +145,26 @@ impl<F: Future<Output = Attempted>> Future for Pending<F> {
 /// Something that was asked of a store or a sink, and its answer.
 type Operation = Pin<Box<dyn Future<Output = settle::Answer> + Send>>;
 
-/// One worker. `M` makes the attempt at a delivery, `F` is that attempt.
-pub(crate) struct Worker<M, F> {
+/// What the last attempt left for the next one. All of it is counted by reference, and counting costs more than
+/// what else is done for a record whose handler answers at once.
+struct Spare<H, F> {
+    /// An empty place, so that an attempt that answers at once allocates nothing.
+    place: Option<Pin<Box<Option<F>>>>,
+    handler: Option<Arc<H>>,
+    /// A cancellation that nobody looked at: for the delivery, and for whoever cancels it.
+    cancel: Option<(Cancel, Cancel)>,
+}
+
+/// One worker. `M` makes the attempt at a delivery, `F` is that attempt, by the handler `H`.
+pub(crate) struct Worker<H, M, F> {
     parts: Parts,
+    handler: Arc<H>,
     make: M,
     limits: Limits,
     limits_version: u64,
     lanes: Lanes,
     running: FuturesUnordered<Pending<F>>,
-    /// An empty place for the next attempt, so that one that answers at once allocates nothing.
-    spare: Option<Pin<Box<Option<F>>>>,
-    /// The cancellation of the next attempt, for the same reason: the last one's, where that never looked at it.
-    spare_cancel: Option<Cancel>,
+    spare: Spare<H, F>,
     /// What runs, for those who look and for cancelling it.
     board: Arc<Board>,
     runs: u64,
@@ -174,12 +182,12 @@ pub(crate) struct Worker<M, F> {
     stopped: bool,
 }
 
-impl<M, F> Worker<M, F>
+impl<H, M, F> Worker<H, M, F>
 where
-    M: Fn(Delivery, Option<Duration>) -> F,
-    F: Future<Output = Attempted>,
+    M: Fn(Arc<H>, Delivery, Option<Duration>) -> F,
+    F: Future<Output = Attempted<H>>,
 {
-    pub(crate) fn new(parts: Parts, make: M) -> Self {
+    pub(crate) fn new(parts: Parts, handler: Arc<H>, make: M) -> Self {
         let limits = parts.shared.limits();
         let rng = fastrand::Rng::with_seed(parts.seed.wrapping_add(parts.index as u64));
         Self {
@@ -188,12 +196,12 @@ where
             budget: budget(&limits, parts.shared.options.workers),
             board: Arc::clone(&parts.shared.boards[parts.index]),
             parts,
+            handler,
             make,
             limits,
             lanes: Lanes::default(),
             running: FuturesUnordered::new(),
-            spare: None,
-            spare_cancel: None,
+            spare: Spare { place: None, handler: None, cancel: None },
             runs: 0,
             operations: FuturesUnordered::new(),
             timers: BinaryHeap::new(),
@@ -435,6 +443,5 @@ fn budget(limits: &Limits, workers: usize) -> Option<RetryBudget> {
 pub(crate) fn work<H: Handler>(parts: Parts, handler: Arc<H>) -> impl Future<Output = ()> + Send {
     // One count of references for each worker: it changes with every record, and a count that two processors
     // change is slow for both.
-    let handler = Arc::new(handler);
-    Worker::new(parts, move |delivery, within| attempt::attempt(Arc::clone(&handler), delivery, within)).run()
+    Worker::new(parts, Arc::new(handler), attempt::attempt).run()
 }

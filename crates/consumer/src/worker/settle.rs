@@ -27,9 +27,10 @@ use super::{Operation, Worker};
 use crate::partition::{Load, Settled};
 use crate::retry::{self, Next, judge};
 use crate::shared::count;
-use seawall_core::{Class, Delivery, Fault, Fence, Nanos, Outcome, Receipt, Token};
+use seawall_core::{Cancel, Class, Delivery, Fault, Fence, Nanos, Outcome, Receipt, Token};
 use seawall_guard::{Permits, Sample, Verdict};
 use seawall_idempotency::{Claim, Completion, Release, Store, StoreError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A claim we hold.
@@ -78,26 +79,32 @@ fn verdict_of(ended: &Ended) -> Option<Verdict> {
     }
 }
 
-impl<M, F> Worker<M, F>
+impl<H, M, F> Worker<H, M, F>
 where
-    M: Fn(Delivery, Option<Duration>) -> F,
-    F: Future<Output = Attempted>,
+    M: Fn(Arc<H>, Delivery, Option<Duration>) -> F,
+    F: Future<Output = Attempted<H>>,
 {
-    /// An attempt has ended.
-    pub(super) fn ended(&mut self, run: Run, attempted: Attempted, permit: &mut Permits) {
-        let Attempted { delivery, ended } = attempted;
+    /// An attempt has ended. Gives the delivery's cancellation back where nothing else needs it.
+    pub(super) fn ended(
+        &mut self,
+        run: Run,
+        attempted: Attempted<H>,
+        permit: &mut Permits,
+    ) -> Option<Cancel> {
+        let Attempted { handler, delivery, ended } = attempted;
+        self.spare.handler = Some(handler);
         let shared = &self.parts.shared;
         self.now = shared.now();
         let latency = self.now.since(run.started);
         match verdict_of(&ended) {
             Some(verdict) => {
-                permit.settle(Sample { latency, verdict });
+                permit.settle_in_row(Sample { latency, verdict });
                 self.tally.add(latency);
             }
             None => permit.release(1),
         }
         let fault = match ended {
-            Ended::Outcome(Outcome::Ack) => return self.ack(run, delivery),
+            Ended::Outcome(Outcome::Ack) => return Some(self.ack(run, delivery)),
             Ended::Outcome(Outcome::Retry(fault)) => (fault, false),
             Ended::Outcome(Outcome::DeadLetter(fault)) => (fault, true),
             Ended::Panicked(caught) => {
@@ -110,13 +117,18 @@ where
                 count(&shared.totals.timeouts, 1);
                 (Fault::from(late), false)
             }
-            Ended::Cancelled => return self.cancelled(run, delivery),
+            Ended::Cancelled => {
+                self.cancelled(run, delivery);
+                return None;
+            }
         };
         self.failed(run, delivery, fault.0, fault.1);
+        None
     }
 
-    fn ack(&mut self, run: Run, delivery: Delivery) {
+    fn ack(&mut self, run: Run, delivery: Delivery) -> Cancel {
         let Run { key, offset, weight, story, claim, .. } = run;
+        let Delivery { origin, record, context, .. } = delivery;
         if let Some(budget) = &mut self.budget {
             budget.deposit(self.now);
         }
@@ -127,11 +139,18 @@ where
                     part.delta.busy += 1;
                     part.out += 1;
                 }
-                let item = Item { offset, record: delivery.record, weight, story };
+                let item = Item { offset, record, weight, story };
                 self.acked.push(Acked { slot: key.slot, item, held });
             }
         }
+        if let Some(part) = self.lanes.part(key.slot)
+            && Arc::ptr_eq(&part.origin.topic, &origin.topic)
+            && part.origin.partition == origin.partition
+        {
+            part.spare_origin = Some(origin);
+        }
         self.lanes.advance(key);
+        context.cancel
     }
 
     /// Hands an offset to the book. No other function does.

@@ -46,10 +46,10 @@ pub(super) struct Run {
     pub(super) started: Nanos,
 }
 
-impl<M, F> Worker<M, F>
+impl<H, M, F> Worker<H, M, F>
 where
-    M: Fn(Delivery, Option<Duration>) -> F,
-    F: Future<Output = Attempted>,
+    M: Fn(Arc<H>, Delivery, Option<Duration>) -> F,
+    F: Future<Output = Attempted<H>>,
 {
     /// Starts up to `most` records that are ready. How many lanes were taken up.
     pub(super) fn start(&mut self, most: usize) -> usize {
@@ -197,12 +197,16 @@ where
         let Some(part) = self.lanes.part(key.slot).filter(startable) else {
             return self.give_up(claim);
         };
-        let mut cancel: Cancel = self.spare_cancel.take().unwrap_or_default();
-        let context =
-            Context { deadline: within.map(|within| self.now.plus(within)), cancel: cancel.clone() };
+        let (cancel, theirs) = self.spare.cancel.take().unwrap_or_else(|| {
+            let cancel = Cancel::default();
+            (cancel.clone(), cancel)
+        });
+        let context = Context { deadline: within.map(|within| self.now.plus(within)), cancel: theirs };
         let (origin, offset) = item.origin(&part.origin);
+        let foreign = (!std::ptr::eq(origin, &raw const part.origin)).then(|| origin.clone());
+        let origin = foreign.or_else(|| part.spare_origin.take()).unwrap_or_else(|| part.origin.clone());
         let delivery = Delivery {
-            origin: origin.clone(),
+            origin,
             offset,
             generation: part.partition.generation,
             attempt: item.story.as_ref().map_or(0, |story| story.attempts) + 1,
@@ -218,19 +222,21 @@ where
             claim,
             started: self.now,
         };
-        let mut place = self.spare.take().unwrap_or_else(|| Box::pin(None));
-        place.set(Some((self.make)(delivery, within)));
+        let handler = self.spare.handler.take().unwrap_or_else(|| Arc::clone(&self.handler));
+        let mut place = self.spare.place.take().unwrap_or_else(|| Box::pin(None));
+        place.set(Some((self.make)(handler, delivery, within)));
         self.board.enter(key, run.offset, run.started);
         let polled = first_poll(&mut place);
         self.board.leave();
         match polled {
             Poll::Ready(attempted) => {
                 place.set(None);
-                self.spare = Some(place);
+                self.spare.place = Some(place);
                 // Uses up one of the permits; splitting one off would touch a count that all workers share.
-                self.ended(run, attempted, permits);
-                if cancel.is_new() {
-                    self.spare_cancel = Some(cancel);
+                if let Some(theirs) = self.ended(run, attempted, permits)
+                    && Cancel::are_new(&cancel, &theirs)
+                {
+                    self.spare.cancel = Some((cancel, theirs));
                 }
             }
             Poll::Pending => {
@@ -269,11 +275,11 @@ where
     }
 
     /// A pending attempt ended.
-    pub(super) fn came_late(&mut self, late: Late) {
+    pub(super) fn came_late(&mut self, late: Late<H>) {
         let Late { attempted, run, mut permit, id } = late;
         self.board.end(id);
         let slot = run.key.slot;
-        self.ended(run, attempted, &mut permit);
+        let _ = self.ended(run, attempted, &mut permit);
         self.over(slot, 1);
         drop(permit);
         if matches!(self.blocked, Blocked::ForPermit(_)) {

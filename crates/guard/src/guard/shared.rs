@@ -244,10 +244,22 @@ impl Shared {
     /// The end of one call that says something.
     #[inline]
     pub(super) fn settle(&self, pass: Pass, sample: Sample) {
-        if self.learns.load(Ordering::Relaxed) != LEARNS_NOTHING {
+        if self.learns() {
             self.learn(self.clock.now(), pass, Some(sample.latency), sample.verdict);
         }
         self.gate.put(1);
+    }
+
+    /// Whether the end of a call tells anybody anything.
+    #[inline]
+    pub(super) fn learns(&self) -> bool {
+        self.learns.load(Ordering::Relaxed) != LEARNS_NOTHING
+    }
+
+    /// The permits of `n` calls that ended and told nobody anything.
+    #[inline]
+    pub(super) fn give_back(&self, n: u32) {
+        self.gate.put(n);
     }
 
     /// The time of a start, where a latency is of interest.
@@ -259,7 +271,7 @@ impl Shared {
     /// The end of one call begun `since`; without that it says nothing of the latency.
     #[inline]
     pub(super) fn settle_since(&self, pass: Pass, since: Option<Nanos>, verdict: Verdict) {
-        if self.learns.load(Ordering::Relaxed) != LEARNS_NOTHING {
+        if self.learns() {
             let now = self.clock.now();
             self.learn(now, pass, since.map(|since| now.since(since)), verdict);
         }

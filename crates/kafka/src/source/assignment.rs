@@ -31,6 +31,8 @@ pub(super) struct Assigned {
     pub(super) followed: bool,
     /// What the current poll has gathered.
     pub(super) batch: Option<Batch>,
+    /// How many records the last one brought: as much room is made for the next one's.
+    pub(super) usual: usize,
 }
 
 /// Where a partition starts.
@@ -175,6 +177,7 @@ impl KafkaSource {
             void: false,
             followed: false,
             batch: None,
+            usual: 0,
         });
         Event::Assigned { partition: tp, generation, position, end }
     }

@@ -5,7 +5,7 @@
 
 use super::assignment::Assigned;
 use super::convert::Copier;
-use super::{Event, Fault, GroupContext, KafkaSource, Limit, TopicPartition};
+use super::{Batch, Event, Fault, GroupContext, KafkaSource, Limit, TopicPartition};
 use crate::error::KafkaError;
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -68,6 +68,7 @@ impl KafkaSource {
             if let Some(batch) = assigned.batch.take() {
                 let end = self.consumer.context().end_of(&assigned.tp).unwrap_or(0);
                 assigned.end = assigned.end.max(end).max(batch.next);
+                assigned.usual = batch.records.len();
                 let (partition, generation, end) = (assigned.tp.clone(), assigned.generation, assigned.end);
                 events.push(Event::Records { partition, generation, batch, end });
             }
@@ -126,7 +127,10 @@ impl Assigned {
         left.records = left.records.saturating_sub(1);
         left.bytes = left.bytes.saturating_sub(fetched.record.weight());
         self.next = fetched.offset + 1;
-        let batch = self.batch.get_or_insert_default();
+        let usual = self.usual;
+        let batch = self
+            .batch
+            .get_or_insert_with(|| Batch { records: Vec::with_capacity(usual), ..Batch::default() });
         batch.next = self.next;
         batch.records.push(fetched);
     }
