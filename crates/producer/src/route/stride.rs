@@ -1,6 +1,6 @@
 //! How much goes into one call: little where the way is narrow.
 //!
-//! **Of the backlog.** //! What a call carries counts as delivered only once the call has ended. Over a narrow way a large one takes longer than the
+//! **Of the backlog.** What a call carries counts as delivered only once the call has ended. Over a narrow way a large one takes longer than the
 //! way is open, and every window would begin with the same records again. So each lane begins small after a start or a
 //! failure, and doubles as long as calls come back soon.
 //!
