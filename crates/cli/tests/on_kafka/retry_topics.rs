@@ -44,7 +44,7 @@ fn a_failed_record_waits_in_a_retry_topic_and_a_kill_loses_none() {
 
     let arguments = ["--bootstrap-server", &kafka.bootstrap(), "--describe", "--topic", "payments.later"];
     let described = kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).unwrap().stdout;
-    for set in ["PartitionCount: 3", "retention.ms=604801000"] {
+    for set in ["PartitionCount: 3", "retention.ms=608400000"] {
         assert!(described.contains(set), "{described}");
     }
     let server = Seawall::run(&file);

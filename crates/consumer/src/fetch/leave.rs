@@ -43,8 +43,8 @@ pub(super) struct Leaving {
 impl Leaving {
     /// When something is to be done about it at the latest.
     pub(super) fn due(&self) -> Nanos {
-        let bound = self.bound();
-        self.commit_after.map_or(bound, |after| after.min(bound))
+        let due = self.bound().min(self.probe_at);
+        self.commit_after.map_or(due, |after| after.min(due))
     }
 
     /// When it is let go whatever happens.

@@ -16,7 +16,7 @@
 
 pub(crate) mod topic;
 
-pub use topic::{DUE_MS, RetryTopic};
+pub use topic::{DUE_MS, RetryTopic, TIMESTAMP_MS};
 
 use crate::options::RetryOptions;
 use seawall_core::{Class, Fault, Nanos, Offset, TopicPartition, WallMs};

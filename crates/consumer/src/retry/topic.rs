@@ -23,6 +23,9 @@ use std::time::Duration;
 
 /// When a record of a retry topic is to be tried again, in milliseconds since the Unix epoch.
 pub const DUE_MS: &str = "seawall-retry-due-ms";
+/// The timestamp that the record had before. In the topic it has the time at which it was sent there: brokers judge by
+/// it what is too old to be kept.
+pub const TIMESTAMP_MS: &str = "seawall-retry-timestamp-ms";
 
 /// Where records spend their long waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +51,12 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
-    /// Writes it into the headers of `record`.
-    pub(crate) fn write_to(&self, record: &mut Record) {
+    /// Writes it into the headers of `record`, which is sent at `wall`.
+    pub(crate) fn write_to(&self, record: &mut Record, wall: WallMs) {
         self.story.write_to(record);
         record.headers.set(Header::new(DUE_MS, Bytes::from(self.due.to_string())));
+        record.headers.set(Header::new(TIMESTAMP_MS, Bytes::from(record.timestamp.to_string())));
+        record.timestamp = wall;
     }
 
     /// Takes it off the headers of `record`, which is then as it was when it failed, its token written down.
@@ -59,18 +64,18 @@ impl Deferred {
     pub(crate) fn take_from(record: &mut Record) -> Option<Result<Self, ProvenanceError>> {
         let due = record.headers.get(DUE_MS)?.clone();
         let read = || {
-            let parsed = std::str::from_utf8(&due).ok().and_then(|digits| digits.parse().ok());
-            let right = "milliseconds since the Unix epoch, in decimal";
-            let malformed = || ProvenanceError::malformed(DUE_MS, &due, right);
-            let due = WallMs(parsed.ok_or_else(malformed)?);
-            Ok(Self { story: Provenance::from_record(record)?, due })
+            let before = record.headers.get(TIMESTAMP_MS).ok_or(ProvenanceError::Missing(TIMESTAMP_MS))?;
+            let (due, before) = (wall(DUE_MS, &due)?, wall(TIMESTAMP_MS, before)?);
+            Ok((Self { story: Provenance::from_record(record)?, due }, before))
         };
-        let deferred = match read() {
-            Ok(deferred) => deferred,
+        let (deferred, before) = match read() {
+            Ok(read) => read,
             Err(error) => return Some(Err(error)),
         };
         Provenance::strip(record);
         record.headers.remove(DUE_MS);
+        record.headers.remove(TIMESTAMP_MS);
+        record.timestamp = before;
         if record.headers.get(TOKEN_HEADER).is_none() {
             record.headers.push(Header::new(TOKEN_HEADER, deferred.story.token.as_bytes().clone()));
         }
@@ -99,6 +104,12 @@ impl Deferred {
     }
 }
 
+fn wall(name: &'static str, value: &[u8]) -> Result<WallMs, ProvenanceError> {
+    let parsed = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+    let right = "milliseconds since the Unix epoch, in decimal";
+    parsed.map(WallMs).ok_or_else(|| ProvenanceError::malformed(name, value, right))
+}
+
 /// From one reading of the wall clock to a later one; nothing where it is no later.
 fn span(from: WallMs, to: WallMs) -> Duration {
     Duration::from_millis(u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0))
@@ -108,6 +119,8 @@ fn span(from: WallMs, to: WallMs) -> Duration {
 mod tests {
     use super::*;
     use seawall_core::{Class, Token, TopicPartition};
+
+    const SENT: WallMs = WallMs(61_500);
 
     fn deferred() -> Deferred {
         let story = Provenance {
@@ -142,8 +155,10 @@ mod tests {
     fn what_was_written_is_taken_off_again_but_the_token_stays() {
         let mut record = Record::new(Bytes::from_static(b"k"), "v");
         record.headers.push(Header::new("traceparent", "00-1"));
+        record.timestamp = WallMs(7);
         let mut before = record.clone();
-        deferred().write_to(&mut record);
+        deferred().write_to(&mut record, SENT);
+        assert_eq!(record.timestamp, SENT, "or the topic takes it for too old to be kept");
         assert_eq!(Deferred::take_from(&mut record), Some(Ok(deferred())));
         before.headers.push(Header::new(TOKEN_HEADER, deferred().story.token.as_bytes().clone()));
         assert_eq!(record, before);
@@ -155,7 +170,7 @@ mod tests {
         let mut record = Record::default();
         record.headers.push(Header::new(TOKEN_HEADER, "own"));
         let own = record.clone();
-        deferred().write_to(&mut record);
+        deferred().write_to(&mut record, SENT);
         assert!(Deferred::take_from(&mut record).expect("deferred").is_ok());
         assert_eq!(record, own);
     }
@@ -163,12 +178,15 @@ mod tests {
     #[test]
     fn a_header_that_cannot_be_read_is_named_and_nothing_is_taken_off() {
         let mut record = Record::default();
-        deferred().write_to(&mut record);
-        record.headers.set(Header::new(DUE_MS, "soon"));
-        let before = record.clone();
-        let error = Deferred::take_from(&mut record).expect("deferred").expect_err("no number").to_string();
-        assert!(error.contains(DUE_MS) && error.contains("soon"), "{error}");
-        assert_eq!(record, before);
+        deferred().write_to(&mut record, SENT);
+        for name in [DUE_MS, TIMESTAMP_MS] {
+            let mut record = record.clone();
+            record.headers.set(Header::new(name, "soon"));
+            let before = record.clone();
+            let error = Deferred::take_from(&mut record).expect("deferred").expect_err("no number");
+            assert!(error.to_string().contains(name) && error.to_string().contains("soon"), "{error}");
+            assert_eq!(record, before);
+        }
     }
 
     #[test]

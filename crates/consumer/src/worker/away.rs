@@ -50,7 +50,9 @@ where
     /// Lets a record that failed wait: in a retry topic where there is one for so long a wait, or here.
     pub(super) fn wait_out(&mut self, key: LaneKey, item: Item, wait: Duration) {
         let failed = item.story.as_deref().is_some_and(Story::has_failed);
-        let topic = topic::choose(&self.parts.shared.options.retry_topics, wait).filter(|_| failed);
+        // What is being given up is left to its next owner, who reads it where it is.
+        let stays = self.lanes.part(key.slot).is_some_and(|part| !part.closed);
+        let topic = topic::choose(&self.parts.shared.options.retry_topics, wait).filter(|_| failed && stays);
         match topic.cloned() {
             Some(topic) => self.send_away(key, item, To::RetryTopic(topic, self.now.plus(wait))),
             None => self.park(key, item, wait),
@@ -108,7 +110,7 @@ where
             To::RetryTopic(topic, until) => {
                 let wait = i64::try_from(until.since(self.now).as_millis()).unwrap_or(i64::MAX);
                 let due = WallMs(wall.0.saturating_add(wait));
-                Deferred { story: provenance, due }.write_to(&mut record);
+                Deferred { story: provenance, due }.write_to(&mut record, wall);
                 topic
             }
         };
@@ -179,10 +181,11 @@ where
                 }
                 None => {}
             }
-            if wait.is_zero() {
+            if item.story.is_none() {
                 self.lanes.accept(slot, hash, item, &share);
                 continue;
             }
+            // One that is due is parked, too: it is a retry, and the retry budget is asked.
             let until = self.now.plus(wait);
             if let Some(key) = self.lanes.accept_parked(slot, hash, item, until, &share) {
                 self.timers.push(Reverse((until, key)));

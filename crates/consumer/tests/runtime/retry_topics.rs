@@ -207,3 +207,32 @@ async fn a_record_that_somebody_else_put_into_a_retry_topic_is_handled_at_once()
     let seen = calls.iter().map(|call| (call.origin.clone(), call.attempt, call.second)).collect::<Vec<_>>();
     assert_eq!(seen, [((later(), 0), 1, 0), ((later(), 1), 1, 0)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_long_due_comes_back_as_fast_as_the_retry_budget_allows() {
+    let (broker, calls, clock) = (Broker::default(), Calls::default(), TokioClock::shared());
+    for n in 0..12 {
+        broker.produce(&orders(), keyed(format!("k{n}"), "bad"));
+    }
+    let first = start(&broker, calls.handler(2, transient, &clock), &clock, with_retry_topic());
+    broker.assign(&orders());
+    first.until("deferred", |snapshot| snapshot.totals.deferred == 12).await;
+    deliver(&first);
+    first.running.drain(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
+
+    let mut options = with_retry_topic();
+    options.retry.budget = Some(seawall_guard::RetryBudgetOptions {
+        ratio: 0.0,
+        per_second_min: 2,
+        window: Duration::from_secs(1),
+    });
+    options.retry.base = Duration::from_millis(100);
+    let second = start(&broker, calls.handler(2, transient, &clock), &clock, options);
+    broker.assign(&later());
+    second.until("all is done", |snapshot| snapshot.totals.acked == 12).await;
+    let again: Vec<u64> =
+        calls.all().iter().filter(|call| call.attempt == 2).map(|call| call.second).collect();
+    let took = again.last().unwrap() - again.first().unwrap();
+    assert!((2..=10).contains(&took), "{again:?}");
+}

@@ -48,7 +48,6 @@ impl KafkaSource {
                     let (group, partition) = (&self.group, &assigned.tp);
                     tracing::warn!(%group, %partition, %error, "cannot be read on while others are given up");
                     self.giving_up_since = Some(now);
-                    return;
                 }
             }
         }

@@ -20,7 +20,7 @@ pub(crate) enum Wanted {
     /// A topic for dead letters, made where it is missing: one partition, kept until it is purged.
     DeadLetters(String),
     /// A retry topic, made where it is missing.
-    Retry(String, config::RetryTopic),
+    Retry { topic: String, partitions: u32, retention: config::Period },
 }
 
 /// The topics that `config` describes for `cluster`: its own, and, where it is failed over to, those of the cluster
@@ -109,9 +109,9 @@ impl Cluster {
                     new.configs = kept("-1".to_owned());
                     self.ensure(&new).await?;
                 }
-                Wanted::Retry(topic, retry) => {
-                    let mut new = NewTopic::new(topic, retry.partitions);
-                    new.configs = kept(retry.retention().0.as_millis().to_string());
+                Wanted::Retry { topic, partitions, retention } => {
+                    let mut new = NewTopic::new(topic, *partitions);
+                    new.configs = kept(retention.0.as_millis().to_string());
                     self.ensure(&new).await?;
                 }
             }
@@ -174,7 +174,13 @@ impl Cluster {
 /// The settings of a topic whose records are kept for so many milliseconds, whatever their size; each is a record of
 /// another topic with its story added.
 fn kept(ms: String) -> Vec<(String, String)> {
-    let settings = [("retention.ms", &*ms), ("retention.bytes", "-1"), ("max.message.bytes", "20971520")];
+    let settings = [
+        // Compaction would throw away all but the last of a key.
+        ("cleanup.policy", "delete"),
+        ("retention.ms", &*ms),
+        ("retention.bytes", "-1"),
+        ("max.message.bytes", "20971520"),
+    ];
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 

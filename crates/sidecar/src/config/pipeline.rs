@@ -4,6 +4,7 @@ use super::cluster::{LOG, Member};
 use super::units::{Period, Size};
 use ipnet::IpNet;
 use schemars::JsonSchema;
+use seawall_consumer::retry::RETRY_AFTER_MAX;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -97,6 +98,12 @@ impl Pipeline {
             let name = retry.topic.clone();
             (name.unwrap_or_else(|| format!("{}.retry.{}", self.name, retry.after)), retry)
         })
+    }
+
+    /// How long records of its retry topics are kept, where Seawall makes them: the longest pause, and a week in which
+    /// nobody reads them.
+    pub fn retry_retention(&self) -> Period {
+        Period(self.retry.max.0.max(RETRY_AFTER_MAX) + Duration::from_hours(7 * 24))
     }
 
     /// All topics that its group reads: its own, then its retry topics.
@@ -327,21 +334,17 @@ impl Default for Retry {
 #[serde(deny_unknown_fields)]
 pub struct RetryTopic {
     /// Pauses at least this long are spent there, unless another of the pipeline's retry topics is for longer ones
-    /// still. At least 1 s, and no more than `retry.max`.
+    /// still. At least 1 s, at most half of `retry.max` (the longest pause lies between that half and the whole), and
+    /// less than `retry.total`.
     pub after: Period,
-    /// Its name; `<pipeline>.retry.<after>` by default. Nobody else may read it or write to it.
+    /// Its name; `<pipeline>.retry.<after>` by default. Nobody else may read it or write to it. One that is not named
+    /// here any more is not read any more: let it run empty first.
     #[serde(default)]
     pub topic: Option<String>,
-    /// Its partitions, where Seawall makes it. It is kept for `after` and 7 days.
+    /// Its partitions, where Seawall makes it. Its records are kept for the longest pause there is (`retry.max`, or 1 h where
+    /// that is less) and 7 days.
     #[serde(default = "retry_partitions")]
     pub partitions: u32,
-}
-
-impl RetryTopic {
-    /// How long its records are kept, where Seawall makes it: a week in which nobody reads it, and the pause.
-    pub fn retention(&self) -> Period {
-        Period(self.after.0 + Duration::from_hours(7 * 24))
-    }
 }
 
 fn retry_partitions() -> u32 {

@@ -2,7 +2,7 @@
 //! what it gets.
 
 use crate::cluster::{AGAIN_AFTER, Cluster, ClusterError, Standing, Wanted};
-use crate::config;
+use crate::config::Period;
 use crate::pipeline::PipelineError;
 use seawall_core::{
     Batch, Class, Classify, Clock, Commit, Event, Fault, Generation, Limit, Nanos, Offset, Source,
@@ -18,7 +18,9 @@ pub(crate) struct Plan {
     pub(crate) cluster: Cluster,
     pub(crate) group: String,
     pub(crate) topics: Vec<String>,
-    pub(crate) retry_topics: Vec<(String, config::RetryTopic)>,
+    /// Names, and partitions where they are made.
+    pub(crate) retry_topics: Vec<(String, u32)>,
+    pub(crate) retry_retention: Period,
     pub(crate) dead_letters: String,
     pub(crate) options: SourceOptions,
 }
@@ -136,10 +138,16 @@ impl Member {
     }
 
     fn join(&self) -> Result<KafkaSource, PipelineError> {
-        let Plan { cluster, group, topics, retry_topics, dead_letters, options } = &self.plan;
+        let Plan { cluster, group, topics, retry_topics, retry_retention, dead_letters, options } =
+            &self.plan;
         let mut wanted: Vec<Wanted> = topics.iter().cloned().map(Wanted::Source).collect();
         wanted.push(Wanted::DeadLetters(dead_letters.clone()));
-        wanted.extend(retry_topics.iter().map(|(name, retry)| Wanted::Retry(name.clone(), retry.clone())));
+        let retry = |(name, partitions): &(String, u32)| Wanted::Retry {
+            topic: name.clone(),
+            partitions: *partitions,
+            retention: *retry_retention,
+        };
+        wanted.extend(retry_topics.iter().map(retry));
         self.runtime.block_on(cluster.prepare(&wanted))?;
         let retry_topics = retry_topics.iter().map(|(name, _)| name);
         let topics: Vec<&str> = topics.iter().chain(retry_topics).map(String::as_str).collect();

@@ -364,7 +364,8 @@ fn open_source(
         cluster: cluster.clone(),
         group: config.group().to_owned(),
         topics: config.topics.clone(),
-        retry_topics: config.retry_topics().map(|(name, retry)| (name, retry.clone())).collect(),
+        retry_topics: config.retry_topics().map(|(name, retry)| (name, retry.partitions)).collect(),
+        retry_retention: config.retry_retention(),
         dead_letters: config.dead_letter_topic(),
         options: options::member(&settings),
     };

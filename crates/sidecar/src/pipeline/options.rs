@@ -148,12 +148,12 @@ pub fn topic(topic: &config::Topic) -> TopicOptions {
     }
 }
 
-/// How a retry topic is set up.
-pub fn retry_topic_in_log(retry: &config::RetryTopic) -> TopicOptions {
+/// How a retry topic of `pipeline` is set up.
+pub fn retry_topic_in_log(pipeline: &Pipeline, retry: &config::RetryTopic) -> TopicOptions {
     TopicOptions {
         partitions: retry.partitions,
         retention_bytes: None,
-        retention_age: Some(retry.retention().0),
+        retention_age: Some(pipeline.retry_retention().0),
     }
 }
 

@@ -120,7 +120,7 @@ fn wanted_topics(config: &Config, broker: &Broker) -> BTreeMap<String, TopicOpti
         // Dead letters are few, and easier to read in one order.
         topics.insert(pipeline.dead_letter_topic(), TopicOptions::partitions(1));
         for (name, retry) in pipeline.retry_topics() {
-            topics.insert(name, options::retry_topic_in_log(retry));
+            topics.insert(name, options::retry_topic_in_log(pipeline, retry));
         }
     }
     topics.retain(|name, _| !broker.topic_exists(name));

@@ -20,9 +20,15 @@ pub(super) fn check(path: &str, pipeline: &Pipeline, out: &mut Complaints) {
         let path = format!("{path}.retry_topic[{at}]");
         out.period(&path, "after", retry.after, Period::from_secs(1));
         out.range(&path, "partitions", retry.partitions, 1, PARTITIONS_MAX);
-        if retry.after > pipeline.retry.max {
-            let problem = format!("no pause gets longer than retry.max = \"{}\"", pipeline.retry.max);
-            out.add(&path, "after", problem, "raise retry.max, or wait for less");
+        let longest = pipeline.retry.max;
+        if retry.after.0 > longest.0 / 2 {
+            let problem =
+                format!("pauses grow to between half of retry.max = \"{longest}\" and the whole of it");
+            out.add(&path, "after", problem, "make retry.max at least twice as long, or wait for less");
+        }
+        if retry.after >= pipeline.retry.total {
+            let problem = format!("retry.total = \"{}\" is over by then", pipeline.retry.total);
+            out.add(&path, "after", problem, "raise retry.total, or wait for less");
         }
         if pipeline.retry_topic[..at].iter().any(|other| other.after == retry.after) {
             out.add(&path, "after", "another retry topic is for the same pauses", "keep one of the two");
