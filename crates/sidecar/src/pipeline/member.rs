@@ -72,6 +72,12 @@ impl Bell {
     }
 }
 
+/// A broker does not know of a topic yet that was found, or made, a moment ago: a topic that is missing ends the start
+/// before anybody joins.
+fn is_unheard_of(error: &PipelineError) -> bool {
+    matches!(error, PipelineError::Kafka { source, .. } if source.is_unknown_topic())
+}
+
 /// The source of a pipeline on Kafka.
 pub(crate) struct Member {
     plan: Plan,
@@ -127,7 +133,7 @@ impl Member {
                     .waits(Some(format!("group {group:?} of cluster {name:?} has not taken it in yet")));
                 return Ok(());
             }
-            Err(error) if error.class() == Class::Permanent => return Err(error),
+            Err(error) if error.class() == Class::Permanent && !is_unheard_of(&error) => return Err(error),
             Err(error) => error,
         };
         let why = Fault::from(error).to_string();
