@@ -10,4 +10,5 @@
 pub mod headers;
 mod provenance;
 
+pub(crate) use provenance::number;
 pub use provenance::{Provenance, ProvenanceError};

@@ -129,23 +129,23 @@ fn raw<'a>(record: &'a Record, name: &'static str) -> Result<&'a Bytes, Provenan
     record.headers.get(name).ok_or(ProvenanceError::Missing(name))
 }
 
-impl ProvenanceError {
-    pub(crate) fn malformed(name: &'static str, value: &[u8], right: &'static str) -> Self {
-        Self::Malformed { name, value: String::from_utf8_lossy(value).into_owned(), right }
-    }
+fn malformed(name: &'static str, value: &[u8], right: &'static str) -> ProvenanceError {
+    ProvenanceError::Malformed { name, value: String::from_utf8_lossy(value).into_owned(), right }
 }
 
 fn text(record: &Record, name: &'static str) -> Result<String, ProvenanceError> {
     let value = raw(record, name)?;
-    std::str::from_utf8(value)
-        .map(str::to_owned)
-        .map_err(|_| ProvenanceError::malformed(name, value, "UTF-8 text"))
+    std::str::from_utf8(value).map(str::to_owned).map_err(|_| malformed(name, value, "UTF-8 text"))
 }
 
-fn number<N: std::str::FromStr>(record: &Record, name: &'static str) -> Result<N, ProvenanceError> {
+/// A header's decimal number.
+pub(crate) fn number<N: std::str::FromStr>(
+    record: &Record,
+    name: &'static str,
+) -> Result<N, ProvenanceError> {
     let value = raw(record, name)?;
     let parsed = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-    parsed.ok_or_else(|| ProvenanceError::malformed(name, value, "a decimal number in range"))
+    parsed.ok_or_else(|| malformed(name, value, "a decimal number in range"))
 }
 
 fn class(record: &Record) -> Result<Class, ProvenanceError> {
@@ -153,9 +153,7 @@ fn class(record: &Record) -> Result<Class, ProvenanceError> {
     [Class::Transient, Class::Permanent, Class::Overload, Class::Bug]
         .into_iter()
         .find(|class| class.as_str().as_bytes() == &value[..])
-        .ok_or_else(|| {
-            ProvenanceError::malformed(headers::CLASS, value, "transient, permanent, overload or bug")
-        })
+        .ok_or_else(|| malformed(headers::CLASS, value, "transient, permanent, overload or bug"))
 }
 
 #[cfg(test)]

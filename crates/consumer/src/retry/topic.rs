@@ -14,7 +14,7 @@
 //! [`Ordering::Unordered`]: crate::Ordering::Unordered
 
 use super::Story;
-use crate::dead_letter::{Provenance, ProvenanceError};
+use crate::dead_letter::{Provenance, ProvenanceError, number};
 use bytes::Bytes;
 use seawall_core::token::TOKEN_HEADER;
 use seawall_core::{Fault, Header, Nanos, Record, WallMs};
@@ -62,10 +62,9 @@ impl Deferred {
     /// Takes it off the headers of `record`, which is then as it was when it failed, its token written down.
     /// `None` for a record that somebody else has put into the topic.
     pub(crate) fn take_from(record: &mut Record) -> Option<Result<Self, ProvenanceError>> {
-        let due = record.headers.get(DUE_MS)?.clone();
+        record.headers.get(DUE_MS)?;
         let read = || {
-            let before = record.headers.get(TIMESTAMP_MS).ok_or(ProvenanceError::Missing(TIMESTAMP_MS))?;
-            let (due, before) = (wall(DUE_MS, &due)?, wall(TIMESTAMP_MS, before)?);
+            let (due, before) = (WallMs(number(record, DUE_MS)?), WallMs(number(record, TIMESTAMP_MS)?));
             Ok((Self { story: Provenance::from_record(record)?, due }, before))
         };
         let (deferred, before) = match read() {
@@ -102,12 +101,6 @@ impl Deferred {
             origin: Some((origin, offset)),
         }
     }
-}
-
-fn wall(name: &'static str, value: &[u8]) -> Result<WallMs, ProvenanceError> {
-    let parsed = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
-    let right = "milliseconds since the Unix epoch, in decimal";
-    parsed.map(WallMs).ok_or_else(|| ProvenanceError::malformed(name, value, right))
 }
 
 /// From one reading of the wall clock to a later one; nothing where it is no later.
