@@ -114,6 +114,9 @@ pub enum WalError {
         /// The bound.
         max: u64,
     },
+    /// A batch that this one was to follow was refused.
+    #[error("a batch before it in its chain was refused")]
+    Behind,
     /// The group commit was closed before this append was taken.
     #[error("the log is closed")]
     Closed,
@@ -167,7 +170,7 @@ impl Classify for WalError {
     fn class(&self) -> Class {
         match self {
             Self::QueueFull { .. } | Self::UnsyncedFull { .. } | Self::NoSpace { .. } => Class::Overload,
-            Self::Io { .. } | Self::Locked { .. } | Self::Poisoned { .. } => Class::Transient,
+            Self::Io { .. } | Self::Locked { .. } | Self::Poisoned { .. } | Self::Behind => Class::Transient,
             Self::ReadOnly { .. }
             | Self::Options { .. }
             | Self::FrameTooLarge { .. }

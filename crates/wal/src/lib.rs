@@ -8,7 +8,7 @@ pub mod inspect;
 pub mod log;
 pub mod reader;
 
-pub use commit::{GroupCommit, GroupOptions, Overflow, Ticket};
+pub use commit::{Chain, GroupCommit, GroupOptions, Overflow, Ticket};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{Damage, WalError};
 pub use inspect::{Cut, Inspection, Repair, SegmentReport, inspect, repair, verify};

@@ -10,6 +10,7 @@ mod harness;
 use harness::{NOW, open, options, read_all};
 use seawall_wal::disk::{FaultCounts, Faults, SimDisk};
 use seawall_wal::{Log, Options, Scan, WalError};
+use std::sync::atomic::AtomicBool;
 
 /// What a log may hold.
 #[derive(Default)]
@@ -135,7 +136,7 @@ impl Run {
                 }
             }
             18 => {
-                if let Some(Ok(spare)) = log.spare_job().map(seawall_wal::SpareJob::run) {
+                if let Some(Ok(spare)) = log.spare_job().map(|job| job.run(&AtomicBool::new(false))) {
                     log.add_spare(spare);
                 }
             }

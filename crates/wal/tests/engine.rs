@@ -5,6 +5,7 @@ mod harness;
 use harness::{NOW, assert_prefix, frame, frames, open, options, read_all};
 use seawall_wal::disk::SimDisk;
 use seawall_wal::{Disk, Limit, RealDisk, Scan, WalError};
+use std::sync::atomic::AtomicBool;
 
 #[test]
 fn what_is_synced_is_read_back_across_segments_and_reopening() {
@@ -171,7 +172,7 @@ fn a_segment_made_ahead_is_used() {
     let (mut log, _) = open(&RealDisk, &options(dir.path().join("log"))).unwrap();
     let job = log.spare_job().unwrap();
     assert!(log.spare_job().is_none(), "one at a time");
-    log.add_spare(job.run().unwrap());
+    log.add_spare(job.run(&AtomicBool::new(false)).unwrap());
     log.append(vec![vec![0; 1000]; 14], NOW).unwrap();
     log.append(vec![vec![0; 1000]; 14], NOW).unwrap();
     assert_eq!((log.counters().rolled, log.counters().recycled), (1, 1));

@@ -11,8 +11,9 @@ use harness::{NOW, open, options, read_all};
 use hooked::Hooked;
 use seawall_core::SystemClock;
 use seawall_wal::disk::SimDisk;
-use seawall_wal::{Disk, GroupCommit, GroupOptions, Log, Overflow, RealDisk, Ticket, WalError};
+use seawall_wal::{Chain, Disk, GroupCommit, GroupOptions, Log, Overflow, RealDisk, Ticket, WalError};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -152,6 +153,70 @@ fn closing_makes_durable_what_is_queued_and_refuses_what_comes_later() {
     assert!(matches!(group.truncate_front(1), Err(WalError::Closed)));
     assert_eq!(group.reader().next(), 20);
     group.close().unwrap();
+}
+
+#[test]
+fn nobody_is_at_the_files_of_a_log_that_is_closed() {
+    let (gate, busy) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+    gate.set(true);
+    let disk = {
+        let (gate, busy) = (gate.clone(), Arc::clone(&busy));
+        Hooked::new(SimDisk::new(1), move || {
+            if thread::current().name() == Some("seawall-wal-zero") {
+                busy.store(true, SeqCst);
+                gate.pass();
+                busy.store(false, SeqCst);
+            }
+            true
+        })
+    };
+    let (log, _) = open(&disk, &options("/log")).unwrap();
+    let group = start(log, GroupOptions::default());
+    group.append(frame()).unwrap().wait().unwrap();
+    while !busy.load(SeqCst) {
+        thread::yield_now();
+    }
+    let closer = thread::spawn(move || {
+        group.close().unwrap();
+        assert!(!busy.load(SeqCst), "closed, and a segment is still being made");
+    });
+    thread::sleep(std::time::Duration::from_millis(50));
+    gate.set(false);
+    closer.join().unwrap();
+}
+
+#[test]
+fn what_follows_a_refused_batch_of_its_chain_is_refused_and_nothing_else_is() {
+    let (gate, failing) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+    let disk = {
+        let (gate, failing) = (gate.clone(), Arc::clone(&failing));
+        Hooked::failing(SimDisk::new(1), move || {
+            gate.pass();
+            !failing.load(SeqCst)
+        })
+    };
+    let (log, _) = open(&disk, &options("/log")).unwrap();
+    let group = start(log, GroupOptions::default());
+    let chain = Chain::default();
+    group.append_behind(&chain, frame()).unwrap().wait().unwrap();
+    gate.set(true);
+    let held = group.append(frame()).unwrap();
+    let first = group.append_behind(&chain, frame()).unwrap();
+    let other = group.append(frame()).unwrap();
+    let second = group.append_behind(&chain, frame()).unwrap();
+    failing.store(true, SeqCst);
+    gate.set(false);
+    assert!(held.wait().is_err());
+    // Its own failure.
+    assert!(matches!(first.wait().unwrap_err(), WalError::Poisoned { .. } | WalError::Io { .. }));
+    failing.store(false, SeqCst);
+    let _ = other.wait();
+    assert!(matches!(second.wait().unwrap_err(), WalError::Behind));
+    assert!(matches!(group.append_behind(&chain, frame()).unwrap().wait().unwrap_err(), WalError::Behind));
+    group.append(frame()).unwrap().wait().unwrap();
+    let large = vec![Bytes::from(vec![0; (64 << 10) + 1])];
+    let chain = Chain::default();
+    assert!(group.append_behind(&chain, large).is_err() && chain.is_cut(), "refused before it was queued");
 }
 
 #[test]

@@ -1,20 +1,53 @@
 //! The log's own thread.
 
+use super::chain::Chain;
 use super::queue::{Job, Pending, Shared};
 use crate::disk::Disk;
 use crate::error::WalError;
-use crate::log::{Log, Spare};
+use crate::log::{Log, Spare, SpareJob};
 use seawall_core::Clock;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
 
 /// Owns the log, and does what the queue says.
 pub(super) struct Driver<D: Disk> {
+    /// Before the log, so that it has ended when the log lets go of its directory.
+    helper: Helper,
     log: Log<D>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
-    made: (SyncSender<Spare>, Receiver<Spare>),
+}
+
+/// The thread that makes the next segment ahead, one at a time.
+#[derive(Default)]
+struct Helper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Option<Spare>>>,
+}
+
+impl Helper {
+    /// What it made, once.
+    fn made(&mut self) -> Option<Spare> {
+        // One that panicked made nothing.
+        self.thread.take_if(|thread| thread.is_finished())?.join().ok().flatten()
+    }
+
+    fn make<D: Disk>(&mut self, job: SpareJob<D>) {
+        let stop = Arc::clone(&self.stop);
+        let thread = thread::Builder::new().name("seawall-wal-zero".to_owned());
+        // Without a helper, or without a spare, the log zeroes as it goes: slower, nothing worse.
+        self.thread = thread.spawn(move || job.run(&stop).ok()).ok();
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Tells the writers when the thread ends, by a panic too.
@@ -31,7 +64,7 @@ impl Drop for Ending {
 
 impl<D: Disk> Driver<D> {
     pub(super) fn new(log: Log<D>, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Self {
-        Self { log, clock, shared, made: sync_channel(1) }
+        Self { helper: Helper::default(), log, clock, shared }
     }
 
     pub(super) fn run(mut self) {
@@ -44,31 +77,32 @@ impl<D: Disk> Driver<D> {
             }
             self.shared.set_counters(self.log.counters());
         }
+        drop(self.helper);
         ending.error = self.log.close(self.clock.wall()).err();
     }
 
     fn write(&mut self, pending: Pending) {
+        let chain = pending.chain.as_ref();
+        if chain.is_some_and(Chain::is_cut) {
+            return pending.promise.finish(Err(WalError::Behind));
+        }
         let now = self.clock.wall();
         let appended = self.log.append(pending.frames, now);
         let answer = appended.and_then(|appended| self.log.sync(now).map(|_| appended.first));
+        if answer.is_err() {
+            let _ = chain.map(Chain::cut);
+        }
         pending.promise.finish(answer);
         self.look_ahead();
     }
 
     /// Has the next segment made on a helper's thread, so that beginning it will cost no zeroing.
     fn look_ahead(&mut self) {
-        if let Ok(spare) = self.made.1.try_recv() {
+        if let Some(spare) = self.helper.made() {
             self.log.add_spare(spare);
         }
         if let Some(job) = self.log.spare_job() {
-            let done = self.made.0.clone();
-            let helper = thread::Builder::new().name("seawall-wal-zero".to_owned());
-            // Without a helper, or without a spare, the log zeroes as it goes: slower, nothing worse.
-            let _ = helper.spawn(move || {
-                if let Ok(spare) = job.run() {
-                    let _ = done.try_send(spare);
-                }
-            });
+            self.helper.make(job);
         }
     }
 }

@@ -4,10 +4,12 @@
 //! together after it: one write, one sync, one answer that all of the group's tickets share. Nobody waits for a
 //! timer: a lone writer is synced at once, and the busier the log, the larger its groups become by themselves.
 
+mod chain;
 mod driver;
 mod group;
 mod queue;
 
+pub use chain::Chain;
 pub use group::Ticket;
 
 use crate::disk::Disk;
@@ -90,11 +92,23 @@ impl<D: Disk> GroupCommit<D> {
     /// [`WalError::QueueFull`] by policy, [`WalError::FrameTooLarge`], [`WalError::UnsyncedFull`] for a batch that the
     /// log could never take at once, [`WalError::Closed`].
     pub fn append(&self, frames: Vec<Bytes>) -> Result<Ticket, WalError> {
+        self.push(frames, None)
+    }
+
+    /// As [`GroupCommit::append`], behind the batches of `chain`: refused if one of them was.
+    ///
+    /// # Errors
+    /// As [`GroupCommit::append`], which cuts the chain; by the ticket, [`WalError::Behind`] too.
+    pub fn append_behind(&self, chain: &Chain, frames: Vec<Bytes>) -> Result<Ticket, WalError> {
+        self.push(frames, Some(chain)).inspect_err(|_| chain.cut())
+    }
+
+    fn push(&self, frames: Vec<Bytes>, chain: Option<&Chain>) -> Result<Ticket, WalError> {
         let max = self.handle.frame_bytes_max;
         if let Some(frame) = frames.iter().find(|frame| frame.len() > max as usize) {
             return Err(WalError::FrameTooLarge { bytes: frame.len() as u64, max: u64::from(max) });
         }
-        self.handle.shared.push(frames)
+        self.handle.shared.push(frames, chain)
     }
 
     /// A reader of the durable frames.

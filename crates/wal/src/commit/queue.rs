@@ -1,5 +1,6 @@
 //! What waits for the log's thread, bounded in bytes and frames.
 
+use super::chain::Chain;
 use super::group::{Promise, Ticket};
 use super::{GroupOptions, Overflow};
 use crate::error::WalError;
@@ -17,7 +18,20 @@ const GROUP_BYTES_MAX: u64 = 8 << 20;
 pub(super) struct Pending {
     pub(super) promise: Promise,
     pub(super) frames: Vec<Bytes>,
+    pub(super) chain: Option<Chain>,
     bytes: u64,
+}
+
+impl Pending {
+    /// Whether a batch of `bytes` in `chain` may go with it, where a group has at most `bytes_max`.
+    fn takes(&self, bytes: u64, chain: Option<&Chain>, bytes_max: u64) -> bool {
+        let same = match (&self.chain, chain) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is(other),
+            _ => false,
+        };
+        same && (self.bytes == 0 || self.bytes + bytes <= bytes_max)
+    }
 }
 
 /// What the thread is to do next.
@@ -66,7 +80,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, frames: Vec<Bytes>) -> Result<Ticket, WalError> {
+    pub(super) fn push(&self, frames: Vec<Bytes>, chain: Option<&Chain>) -> Result<Ticket, WalError> {
         let bytes: u64 = frames.iter().map(|frame| frame_bytes(frame.len()) as u64).sum();
         if bytes > self.unsynced_bytes_max {
             return Err(WalError::UnsyncedFull { bytes, max: self.unsynced_bytes_max });
@@ -93,8 +107,8 @@ impl Shared {
         }
         queue.bytes += bytes;
         queue.frames += frames.len();
-        if queue.groups.back().is_none_or(|last| last.bytes > 0 && last.bytes + bytes > group_bytes_max) {
-            queue.groups.push_back(Pending::default());
+        if queue.groups.back().is_none_or(|last| !last.takes(bytes, chain, group_bytes_max)) {
+            queue.groups.push_back(Pending { chain: chain.cloned(), ..Pending::default() });
         }
         let Some(last) = queue.groups.back_mut() else { return Err(WalError::Closed) };
         let ticket = Ticket::new(Arc::clone(&last.promise.0), last.frames.len() as u64, frames.len() as u64);

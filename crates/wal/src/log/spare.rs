@@ -1,11 +1,13 @@
 //! Files to become segments: made ahead, or recycled from the front.
 
 use super::begin::spare_name;
-use super::{Log, zero};
+use super::{Log, ZEROS_BYTES, zero};
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The spares at hand.
 #[derive(Debug, Default)]
@@ -13,6 +15,8 @@ pub(super) struct Spares {
     ready: Vec<PathBuf>,
     /// A job was given out since the last segment was begun.
     asked: bool,
+    /// Shared with the job that was given out, and with what it made, until that is handed in or dropped.
+    lent: Arc<()>,
 }
 
 /// Work that makes a zeroed segment ahead of its use; may run on any thread.
@@ -21,12 +25,14 @@ pub struct SpareJob<D: Disk> {
     disk: D,
     path: PathBuf,
     bytes: u64,
+    lent: Arc<()>,
 }
 
 /// A zeroed segment, ready for use.
 #[derive(Debug)]
 pub struct Spare {
     path: PathBuf,
+    _lent: Arc<()>,
 }
 
 impl Spares {
@@ -42,26 +48,45 @@ impl Spares {
     pub(super) fn len(&self) -> usize {
         self.ready.len()
     }
+
+    /// With the one that is being made.
+    fn expected(&self) -> usize {
+        self.len() + usize::from(Arc::strong_count(&self.lent) > 1)
+    }
 }
 
 impl<D: Disk> SpareJob<D> {
-    /// Creates, zeroes and syncs the file.
+    /// Creates, zeroes and syncs the file, unless `stop` says that nobody needs it any more. It must have returned
+    /// before the log is closed or dropped: who has the log's lock next finds nobody else at its files.
     ///
     /// # Errors
-    /// [`WalError::NoSpace`] and what else the disk answers; the file is removed again.
-    pub fn run(self) -> Result<Spare, WalError> {
-        let made = self.disk.create(&self.path).and_then(|file| {
-            zero(&file, 0, self.bytes)?;
-            file.sync_data()
+    /// [`WalError::Closed`] when stopped, [`WalError::NoSpace`] and what else the disk answers; the file is removed
+    /// again.
+    pub fn run(self, stop: &AtomicBool) -> Result<Spare, WalError> {
+        let made = self.disk.create(&self.path).map_err(|source| self.failed(source)).and_then(|file| {
+            let mut at = 0;
+            while at < self.bytes {
+                if stop.load(Relaxed) {
+                    return Err(WalError::Closed);
+                }
+                let to = (at + ZEROS_BYTES).min(self.bytes);
+                zero(&file, at, to).and_then(|()| file.sync_data()).map_err(|source| self.failed(source))?;
+                at = to;
+            }
+            Ok(())
         });
         match made {
-            Ok(()) => Ok(Spare { path: self.path }),
-            Err(source) => {
+            Ok(()) => Ok(Spare { path: self.path, _lent: self.lent }),
+            Err(error) => {
                 // It is nobody's file yet; opening the log removes what is left of it.
                 let _ = self.disk.remove(&self.path);
-                Err(WalError::io("zero", &self.path, source))
+                Err(error)
             }
         }
+    }
+
+    fn failed(&self, source: io::Error) -> WalError {
+        WalError::io("zero", &self.path, source)
     }
 }
 
@@ -76,7 +101,8 @@ impl<D: Disk> Log<D> {
         self.spares.asked = true;
         let name = spare_name(self.fresh_id());
         let path = self.options.dir.join(name);
-        Some(SpareJob { disk: self.disk.clone(), path, bytes: self.options.segment_bytes })
+        let (bytes, lent) = (self.options.segment_bytes, Arc::clone(&self.spares.lent));
+        Some(SpareJob { disk: self.disk.clone(), path, bytes, lent })
     }
 
     /// Takes a segment made ahead.
@@ -109,8 +135,9 @@ impl<D: Disk> Log<D> {
             // One that grew for a large frame would stay large for ever.
             let grown = oldest.1.is_some_and(|end| end.offset > self.options.segment_bytes)
                 || header.capacity > self.options.segment_bytes;
-            let keep =
-                self.spares.len() < self.options.spares_max && !self.poisoned.contains(&header.id) && !grown;
+            let keep = self.spares.expected() < self.options.spares_max
+                && !self.poisoned.contains(&header.id)
+                && !grown;
             let spare = self.options.dir.join(spare_name(header.id));
             let gone = if keep { self.disk.rename(&path, &spare) } else { self.disk.remove(&path) };
             if let Err(source) = gone {

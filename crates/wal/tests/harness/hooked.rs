@@ -7,27 +7,34 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Called before each sync of a file or directory; `false`: answer `Ok` without doing it.
+/// Called before each sync of a file or directory; `false`: do not do it, and answer what the disk says.
 pub type Hook = Arc<dyn Fn() -> bool + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Hooked<D> {
     pub inner: D,
     pub hook: Hook,
+    fails: bool,
 }
 
 pub struct HookedFile<F> {
     inner: F,
     hook: Hook,
+    fails: bool,
 }
 
 impl<D: Disk> Hooked<D> {
     pub fn new(inner: D, hook: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self { inner, hook: Arc::new(hook) }
+        Self { inner, hook: Arc::new(hook), fails: false }
+    }
+
+    /// What is not done is an error.
+    pub fn failing(inner: D, hook: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { fails: true, ..Self::new(inner, hook) }
     }
 
     fn file(&self, inner: io::Result<D::File>) -> io::Result<HookedFile<D::File>> {
-        Ok(HookedFile { inner: inner?, hook: Arc::clone(&self.hook) })
+        Ok(HookedFile { inner: inner?, hook: Arc::clone(&self.hook), fails: self.fails })
     }
 }
 
@@ -57,7 +64,7 @@ impl<D: Disk> Disk for Hooked<D> {
         self.inner.remove(path)
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        if (self.hook)() { self.inner.sync_dir(dir) } else { Ok(()) }
+        if (self.hook)() { self.inner.sync_dir(dir) } else { undone(self.fails) }
     }
     fn lock(&self, path: &Path) -> io::Result<D::Lock> {
         self.inner.lock(path)
@@ -75,7 +82,7 @@ impl<F: DiskFile> DiskFile for HookedFile<F> {
         self.inner.write_all_at(buf, offset)
     }
     fn sync_data(&self) -> io::Result<()> {
-        if (self.hook)() { self.inner.sync_data() } else { Ok(()) }
+        if (self.hook)() { self.inner.sync_data() } else { undone(self.fails) }
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.inner.set_len(len)
@@ -83,4 +90,8 @@ impl<F: DiskFile> DiskFile for HookedFile<F> {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }
+}
+
+fn undone(fails: bool) -> io::Result<()> {
+    if fails { Err(io::Error::other("told to fail")) } else { Ok(()) }
 }
