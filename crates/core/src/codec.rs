@@ -120,9 +120,23 @@ pub fn encode(record: &Record, out: &mut impl BufMut) {
     out.put_slice(&record.value);
 }
 
-/// The most bytes [`encode`] writes for `record`.
-pub fn encoded_bytes_max(record: &Record) -> usize {
-    2 + 3 * VARINT_BYTES_MAX + record.weight() + record.headers.len() * 2 * VARINT_BYTES_MAX
+/// How many bytes [`encode`] writes for `record`.
+pub fn encoded_bytes(record: &Record) -> usize {
+    let key = record.key.as_ref().map_or(0, |key| bytes_bytes(key.len()));
+    let header = |header: &Header| bytes_bytes(header.name().len()) + bytes_bytes(header.value.len());
+    let headers: usize = record.headers.iter().map(header).sum();
+    let count = if record.headers.is_empty() { 0 } else { varint_bytes(record.headers.len() as u64) };
+    2 + varint_bytes(zigzag(record.timestamp.0)) + key + count + headers + record.value.len()
+}
+
+/// How many bytes [`put_varint`] writes.
+pub fn varint_bytes(value: u64) -> usize {
+    (64 - value.leading_zeros()).div_ceil(7).max(1) as usize
+}
+
+/// How many bytes [`put_bytes`] writes for `len` of them.
+pub fn bytes_bytes(len: usize) -> usize {
+    varint_bytes(len as u64) + len
 }
 
 /// Reads a frame; the record shares its bytes.
@@ -268,7 +282,7 @@ mod tests {
     fn encoded(record: &Record) -> Bytes {
         let mut out = Vec::new();
         encode(record, &mut out);
-        assert!(out.len() <= encoded_bytes_max(record));
+        assert_eq!(out.len(), encoded_bytes(record));
         Bytes::from(out)
     }
 

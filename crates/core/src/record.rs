@@ -109,6 +109,11 @@ impl Header {
         Self { name: Bytes::from(name.into()), value: value.into() }
     }
 
+    /// A header whose name is part of the program: nothing is allocated for it.
+    pub fn named(name: &'static str, value: impl Into<Bytes>) -> Self {
+        Self { name: Bytes::from_static(name.as_bytes()), value: value.into() }
+    }
+
     /// A header whose name shares the bytes it was read from.
     ///
     /// # Errors
@@ -122,7 +127,7 @@ impl Header {
 
     /// The name.
     pub fn name(&self) -> &str {
-        // Checked by both constructors; an empty name would be visible, a panic would not be survivable.
+        // Checked by every constructor; an empty name would be visible, a panic would not be survivable.
         std::str::from_utf8(&self.name).unwrap_or_default()
     }
 }

@@ -38,7 +38,7 @@ impl<D: Disk> Draft<D> {
         self.parts[at].packed.push(&outgoing.record);
         self.places[at].push(place);
         self.records += 1;
-        self.bytes += codec::encoded_bytes_max(&outgoing.record);
+        self.bytes += codec::encoded_bytes(&outgoing.record);
     }
 }
 

@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 
 /// The answers of one send, filled in by the pump; the last one wakes the caller.
 pub(crate) struct Call {
-    outcomes: Mutex<Vec<Option<Outcome>>>,
+    /// Where nothing was said: that the answer is lost.
+    outcomes: Mutex<Vec<Outcome>>,
     /// Answers to come, and one for the caller until it waits.
     open: AtomicUsize,
     done: Notify,
@@ -17,7 +18,7 @@ pub(crate) struct Call {
 impl Call {
     /// For so many records: [`Call::answer`] or [`Call::refuse`] is to be called once for each place.
     pub(crate) fn new(records: usize) -> Arc<Self> {
-        let outcomes = Mutex::new(vec![None; records]);
+        let outcomes = Mutex::new(std::iter::repeat_with(|| Err(SendError::Lost)).take(records).collect());
         Arc::new(Self { outcomes, open: AtomicUsize::new(records + 1), done: Notify::new() })
     }
 
@@ -38,7 +39,7 @@ impl Call {
         for (place, outcome) in answers {
             count += 1;
             if let Some(slot) = outcomes.get_mut(place) {
-                *slot = Some(outcome);
+                *slot = outcome;
             }
         }
         drop(outcomes);
@@ -51,8 +52,7 @@ impl Call {
         while self.open.load(Ordering::Acquire) > 0 {
             self.done.notified().await;
         }
-        let outcomes = std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(SendError::Lost))).collect()
+        std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn less(&self, count: usize) {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use seawall_core::token::TOKEN_HEADER;
-use seawall_core::{Header, Outgoing, RecordError};
+use seawall_core::{Header, Outgoing};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The longest id: two numbers and a dash.
@@ -42,10 +42,9 @@ impl Ids {
 
 impl Names<'_> {
     /// Gives the record an id where it has none.
-    pub(crate) fn name(&mut self, outgoing: &mut Outgoing) -> Result<(), RecordError> {
+    pub(crate) fn name(&mut self, outgoing: &mut Outgoing) {
         if outgoing.record.headers.get(TOKEN_HEADER).is_none() {
-            let name = Bytes::from_static(TOKEN_HEADER.as_bytes());
-            let header = Header::from_bytes(name, self.id())?;
+            let header = Header::named(TOKEN_HEADER, self.id());
             if outgoing.record.headers.is_empty() {
                 // Room for this one alone, as is all that most records ever need.
                 outgoing.record.headers = std::iter::once(header).collect();
@@ -54,25 +53,25 @@ impl Names<'_> {
             }
         }
         self.left = self.left.saturating_sub(1);
-        Ok(())
     }
 
     fn id(&mut self) -> Bytes {
         if self.buffer.capacity() < ID_BYTES_MAX {
             self.buffer = BytesMut::with_capacity(ID_BYTES_MAX * self.left.clamp(1, IDS_OF_A_BUFFER));
         }
+        let (digits, first) = hex(self.next);
         self.buffer.extend_from_slice(self.life);
-        put_hex(self.next, &mut self.buffer);
+        self.buffer.extend_from_slice(digits.get(first..).unwrap_or_default());
         self.next += 1;
         self.buffer.split().freeze()
     }
 }
 
-/// Without leading zeros. Formatting takes a tenth of what a whole send may.
-fn put_hex(number: u64, out: &mut BytesMut) {
-    let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
-    let digit = |nth: u32| b"0123456789abcdef"[(number >> (4 * nth)) as usize & 0xf];
-    out.extend((0..digits).rev().map(digit));
+/// The digits of `number`, and where they begin without leading zeros. Formatting takes a tenth of what a whole send may.
+fn hex(number: u64) -> ([u8; 16], usize) {
+    let digit = |at: usize| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 0xf];
+    let digits = std::array::from_fn(digit);
+    (digits, (number.leading_zeros() / 4).min(15) as usize)
 }
 
 #[cfg(test)]
@@ -83,7 +82,7 @@ mod tests {
     fn named(names: &mut Names<'_>, id: Option<&'static str>) -> String {
         let mut outgoing = Outgoing { topic: "t".into(), partition: None, record: Record::new(None, "v") };
         outgoing.record.headers = id.map(|id| Header::new(TOKEN_HEADER, id)).into_iter().collect();
-        names.name(&mut outgoing).unwrap();
+        names.name(&mut outgoing);
         outgoing.record.headers.get_str(TOKEN_HEADER).unwrap().to_owned()
     }
 
@@ -102,9 +101,8 @@ mod tests {
     #[test]
     fn numbers_are_written_as_people_write_them() {
         for number in [0, 1, 0xf, 0x10, 0xff, 0x100, 0x1234_5678_9abc_def0, u64::MAX] {
-            let mut out = BytesMut::new();
-            put_hex(number, &mut out);
-            assert_eq!(out, format!("{number:x}"));
+            let (digits, first) = hex(number);
+            assert_eq!(digits[first..], *format!("{number:x}").as_bytes());
         }
     }
 }

@@ -7,10 +7,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
+/// So many are copied into the room that there is; more come with their own.
+const FEW: usize = 16;
+
 /// A record on its way, with the duty to answer for it.
 pub(crate) struct Entry {
     pub(crate) outgoing: Outgoing,
-    /// What it takes of the memory's budget.
+    pub(crate) duty: Duty,
+}
+
+/// What is owed to a record's caller, and what is known of its way.
+pub(crate) struct Duty {
+    /// What the record takes of the memory's budget.
     pub(crate) weight: usize,
     pub(crate) bucket: Bucket,
     pub(crate) asked: Durability,
@@ -59,13 +67,16 @@ impl Inbox {
     }
 
     /// Hands records over, or gives them back where the producer is closed.
-    pub(crate) fn push(&self, entries: impl IntoIterator<Item = Entry>) -> Result<(), Vec<Entry>> {
+    pub(crate) fn push(&self, mut entries: Vec<Entry>) -> Result<(), Vec<Entry>> {
         let mut state = self.state();
         if state.closed {
-            drop(state);
-            return Err(entries.into_iter().collect());
+            return Err(entries);
         }
-        state.entries.extend(entries);
+        if state.entries.is_empty() && entries.len() > FEW {
+            std::mem::swap(&mut state.entries, &mut entries);
+        } else {
+            state.entries.append(&mut entries);
+        }
         self.wake(state);
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::answer::{Answer, Call};
 use crate::error::{OpenError, SendError};
 use crate::grade::{Buffered, Grade, Outcome};
 use crate::ids::{Ids, NAMED_BYTES_MAX, Names};
-use crate::inbox::{Closing, Entry, Inbox};
+use crate::inbox::{Closing, Duty, Entry, Inbox};
 use crate::options::ProducerOptions;
 use crate::pump::Pump;
 use crate::route::Selector;
@@ -110,8 +110,8 @@ impl Producer {
     pub async fn send<G: Grade>(&self, outgoing: Outgoing) -> Result<G, SendError> {
         let call = Call::new(1);
         let mut entry = self.admit(outgoing, G::ASKED).await?;
-        entry.answer = call.answer(0);
-        self.hand_over([entry]);
+        entry.duty.answer = call.answer(0);
+        self.hand_over(vec![entry]);
         G::of(call.answered().await.pop().unwrap_or(Err(SendError::Lost)))
     }
 
@@ -122,13 +122,14 @@ impl Producer {
         let mut stopped = None;
         let mut drafts = Drafts::new(self, &records);
         let mut names = self.shared().ids.names(records.len());
+        let mut topic = None;
         for (place, mut outgoing) in records.into_iter().enumerate() {
             if let Some(error) = &stopped {
                 call.refuse(place, SendError::clone(error));
                 continue;
             }
             // A record that is bad in itself stops nobody else.
-            let weight = match self.check(&mut outgoing, G::ASKED, &mut names) {
+            let weight = match self.check(&mut outgoing, G::ASKED, &mut names, &mut topic) {
                 Ok(weight) => weight,
                 Err(error) => {
                     call.refuse(place, error);
@@ -140,8 +141,9 @@ impl Producer {
                 stopped = Some(error);
                 continue;
             }
-            let entry = self.entry(outgoing, weight, G::ASKED, drafts.taken);
-            drafts.entries.push(Entry { answer: call.answer(place), ..entry });
+            let mut entry = self.entry(outgoing, weight, G::ASKED, drafts.taken);
+            entry.duty.answer = call.answer(place);
+            drafts.entries.push(entry);
         }
         drafts.hand_over();
         drop(drafts);
@@ -159,8 +161,8 @@ impl Producer {
         on_delivery: impl FnOnce(Outcome) + Send + 'static,
     ) -> Result<Buffered, SendError> {
         let mut entry = self.admit(outgoing, Durability::Buffered).await?;
-        entry.answer = Answer::callback(on_delivery);
-        self.hand_over([entry]);
+        entry.duty.answer = Answer::callback(on_delivery);
+        self.hand_over(vec![entry]);
         Ok(Buffered { _private: () })
     }
 
@@ -217,25 +219,29 @@ impl Producer {
 
     /// Checks a record, names it, and finds room for it.
     async fn admit(&self, mut outgoing: Outgoing, asked: Durability) -> Result<Entry, SendError> {
-        let weight = self.check(&mut outgoing, asked, &mut self.shared().ids.names(1))?;
+        let weight = self.check(&mut outgoing, asked, &mut self.shared().ids.names(1), &mut None)?;
         self.find_room(weight).await?;
         Ok(self.entry(outgoing, weight, asked, self.shared().clock.now()))
     }
 
-    /// Checks a record and names it; what it takes of the memory's budget.
+    /// Checks a record and names it; what it takes of the memory's budget. `topic` is the last one that was checked.
     fn check(
         &self,
         outgoing: &mut Outgoing,
         asked: Durability,
         names: &mut Names<'_>,
+        topic: &mut Option<Arc<str>>,
     ) -> Result<usize, SendError> {
         let shared = self.shared();
         if asked > shared.best {
             return Err(SendError::Unreachable { asked, best: shared.best });
         }
-        check_name("topic", &outgoing.topic)?;
+        if topic.as_ref().is_none_or(|checked| !Arc::ptr_eq(checked, &outgoing.topic)) {
+            check_name("topic", &outgoing.topic)?;
+            *topic = Some(Arc::clone(&outgoing.topic));
+        }
         outgoing.record.check()?;
-        names.name(outgoing)?;
+        names.name(outgoing);
         let bytes = size(outgoing);
         if bytes > shared.options.record_bytes_max {
             return Err(SendError::TooLarge { bytes, max: shared.options.record_bytes_max });
@@ -258,23 +264,23 @@ impl Producer {
     }
 
     fn entry(&self, outgoing: Outgoing, weight: usize, asked: Durability, taken: Nanos) -> Entry {
-        Entry {
-            bucket: Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()),
-            outgoing,
+        let duty = Duty {
             weight,
+            bucket: Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()),
             asked,
             answer: Answer::nobody(),
             taken,
             deadline: taken.plus(self.shared().options.timeout),
             attempted: false,
             shadow: None,
-        }
+        };
+        Entry { outgoing, duty }
     }
 
-    fn hand_over(&self, entries: impl IntoIterator<Item = Entry>) {
+    fn hand_over(&self, entries: Vec<Entry>) {
         if let Err(refused) = self.shared().inbox.push(entries) {
             for mut entry in refused {
-                entry.answer.settle(Err(SendError::Closed));
+                entry.duty.answer.settle(Err(SendError::Closed));
             }
         }
     }
@@ -322,7 +328,7 @@ impl<'a> Drafts<'a> {
 impl Drop for Drafts<'_> {
     fn drop(&mut self) {
         for entry in &self.entries {
-            self.producer.shared().budget.free(entry.weight, 1);
+            self.producer.shared().budget.free(entry.duty.weight, 1);
         }
     }
 }

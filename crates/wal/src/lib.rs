@@ -8,11 +8,11 @@ pub mod inspect;
 pub mod log;
 pub mod reader;
 
-pub use commit::{Chain, GroupCommit, GroupOptions, Overflow, Ticket};
+pub use commit::{Batch, Chain, GroupCommit, GroupOptions, Overflow, Ticket};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{Damage, WalError};
 pub use inspect::{Cut, Inspection, Repair, SegmentReport, inspect, repair, verify};
 pub use log::{
-    Appended, Counters, Durable, Log, Lost, Options, Recovery, Scan, SegmentInfo, Spare, SpareJob,
+    Appended, Counters, Durable, Log, Lost, Options, Payload, Recovery, Scan, SegmentInfo, Spare, SpareJob,
 };
 pub use reader::{Frame, Frames, Limit, Reader};

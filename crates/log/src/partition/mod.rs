@@ -22,7 +22,7 @@ pub(crate) struct Packed {
 
 impl Packed {
     pub(crate) fn push(&mut self, record: &seawall_core::Record) {
-        self.bytes.reserve(codec::encoded_bytes_max(record));
+        self.bytes.reserve(codec::encoded_bytes(record));
         codec::encode(record, &mut self.bytes);
         self.ends.push(self.bytes.len());
     }

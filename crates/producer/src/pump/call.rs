@@ -105,10 +105,10 @@ impl<D: Disk> Pump<D> {
         let options = &self.shared.options;
         let lane = &self.lanes[at];
         let Some(first) = lane.live.front() else { return false };
-        let due = first.taken.plus(options.linger);
+        let due = first.duty.taken.plus(options.linger);
         let full = lane.live_bytes >= options.batch_bytes.min(lane.live_stride.bytes())
             || lane.live.len() >= options.batch_records;
-        if full || first.attempted || now >= due || self.closing.is_some() {
+        if full || first.duty.attempted || now >= due || self.closing.is_some() {
             return true;
         }
         self.wake(due);
@@ -136,13 +136,13 @@ impl<D: Disk> Pump<D> {
         let most = self.lanes[at].live.len().min(records_max);
         let (mut bytes, mut sent, mut records) = (0, Vec::with_capacity(most), Vec::with_capacity(most));
         let mut deadline = Nanos(u64::MAX);
-        while let Some(weight) = self.lanes[at].live.front().map(|entry| entry.weight) {
+        while let Some(weight) = self.lanes[at].live.front().map(|entry| entry.duty.weight) {
             if !sent.is_empty() && (bytes + weight > bytes_max || sent.len() >= records_max) {
                 break;
             }
             let Some(entry) = self.lanes[at].pop() else { break };
             if let Some(backlog) = &mut self.backlog
-                && backlog.keys.blocks(entry.bucket)
+                && backlog.keys.blocks(entry.duty.bucket)
             {
                 if backlog.is_draining() {
                     self.lanes[at].push_back_to_front(entry);
@@ -152,7 +152,7 @@ impl<D: Disk> Pump<D> {
                 continue;
             }
             bytes += weight;
-            deadline = deadline.min(entry.deadline);
+            deadline = deadline.min(entry.duty.deadline);
             records.push(entry.outgoing.clone());
             sent.push(Sent::Mine(entry));
         }
@@ -209,7 +209,7 @@ impl<D: Disk> Pump<D> {
             if matches!(sent, Sent::Mine(_))
                 && let Sent::Mine(mut entry) = std::mem::replace(sent, Sent::Queued)
             {
-                entry.shadow = Some((at, place));
+                entry.duty.shadow = Some((at, place));
                 backlog.enqueue(entry);
             }
         }
@@ -273,7 +273,7 @@ impl<D: Disk> Pump<D> {
     /// Whether it left records that wait in the lane itself.
     fn settle_live(&mut self, at: usize, sink: usize, sent: Vec<Sent>, answers: Answers, now: Nanos) -> bool {
         let bucket = |sent: &Sent| match sent {
-            Sent::Mine(entry) => Some(entry.bucket),
+            Sent::Mine(entry) => Some(entry.duty.bucket),
             Sent::OnDisk { bucket, .. } => Some(*bucket),
             Sent::Queued => None,
         };
@@ -290,18 +290,18 @@ impl<D: Disk> Pump<D> {
         let mut settled = Settled::default();
         for (sent, answer) in sent.into_iter().zip(answers) {
             match (sent, answer) {
-                (Sent::Mine(entry), Ok(_)) if on_disk.contains(&entry.bucket) => again.push(entry),
+                (Sent::Mine(entry), Ok(_)) if on_disk.contains(&entry.duty.bucket) => again.push(entry),
                 (Sent::Mine(mut entry), Ok(receipt)) => {
-                    let path = if entry.attempted { Path::Buffer } else { Path::Direct };
+                    let path = if entry.duty.attempted { Path::Buffer } else { Path::Direct };
                     paths[path as usize] += 1;
-                    let outcome = self.delivered(sink, receipt, entry.asked);
-                    settled.add(&mut entry.answer, outcome);
-                    self.free(entry.weight, 1);
+                    let outcome = self.delivered(sink, receipt, entry.duty.asked);
+                    settled.add(&mut entry.duty.answer, outcome);
+                    self.free(entry.duty.weight, 1);
                 }
                 (Sent::Mine(mut entry), Err(fault)) if fault.class() == Class::Permanent => {
                     let sink = Arc::clone(&self.shared.targets[sink].name);
-                    settled.add(&mut entry.answer, Err(SendError::Refused { sink, fault }));
-                    self.free(entry.weight, 1);
+                    settled.add(&mut entry.duty.answer, Err(SendError::Refused { sink, fault }));
+                    self.free(entry.duty.weight, 1);
                 }
                 (Sent::Mine(entry), Err(_)) => again.push(entry),
                 (Sent::OnDisk { seq, bucket, bytes }, Ok(receipt)) => {
@@ -318,10 +318,10 @@ impl<D: Disk> Pump<D> {
         }
         let mut left = Vec::new();
         for mut entry in again {
-            entry.attempted = true;
-            if entry.answer.is_settled() || now >= entry.deadline {
+            entry.duty.attempted = true;
+            if entry.duty.answer.is_settled() || now >= entry.duty.deadline {
                 self.time_out(&mut entry);
-                self.free(entry.weight, 1);
+                self.free(entry.duty.weight, 1);
             } else {
                 left.push(entry);
             }
@@ -357,9 +357,10 @@ impl<D: Disk> Pump<D> {
 
     /// Tells a caller whose time ran out what is left of its record in memory.
     pub(super) fn time_out(&self, entry: &mut Entry) {
-        let left = if entry.attempted || entry.shadow.is_some() { Left::Unknown } else { Left::Nothing };
-        if !entry.answer.is_settled() {
-            entry.answer.settle(Err(self.timed_out(left)));
+        let left =
+            if entry.duty.attempted || entry.duty.shadow.is_some() { Left::Unknown } else { Left::Nothing };
+        if !entry.duty.answer.is_settled() {
+            entry.duty.answer.settle(Err(self.timed_out(left)));
         }
     }
 

@@ -1,10 +1,10 @@
 //! What is on disk, and what is on its way there.
 
+use super::append::Appends;
 use super::hold::Held;
-use super::lane::{Load, Sent};
 use super::replay::NoRoomAside;
 use super::{Done, Pump};
-use crate::answer::{Answer, Settled};
+use crate::answer::Answer;
 use crate::error::SendError;
 use crate::grade::Safe;
 use crate::inbox::Entry;
@@ -16,51 +16,37 @@ use crate::spill::progress::{Progress, Proof, runs_max};
 use crate::spill::room::Room;
 use crate::spill::scan::Found;
 use crate::spill::unpack::Unpacker;
-use crate::spill::{Spill, encode};
-use crate::stats::Path;
-use bytes::BytesMut;
+use crate::spill::{Batch, Spill};
 use seawall_core::{Durability, Nanos, Outgoing, Receipt};
-use seawall_wal::{Appended, Disk, Frame, WalError};
+use seawall_wal::{Chain, Disk, Frame, WalError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Progress is made durable after so long at the latest.
-const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+pub(super) const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 
 /// Below this the rest of a backlog is waited for in memory.
 const DRAINING_BYTES: u64 = 1 << 20;
 
-/// After so many failed appends in a row keys go on though their progress is not on disk.
-const UNPROVEN_AFTER: u32 = 3;
-
-/// A batch on its way to the disk.
-pub(super) struct Appending {
-    entries: Vec<Entry>,
-    /// Bytes of each one's frame.
-    bytes: Vec<usize>,
-    /// It ends with the progress up to here, which proves the delivery of records of these keys.
-    checkpoint: Option<(Proof, Vec<(u64, Bucket)>)>,
-}
-
 /// A caller that waits for a record on disk to be delivered.
-struct Waiting {
-    answer: Answer,
-    asked: Durability,
-    deadline: Nanos,
+pub(super) struct Waiting {
+    pub(super) answer: Answer,
+    pub(super) asked: Durability,
+    pub(super) deadline: Nanos,
 }
 
 pub(super) struct Backlog<D: Disk> {
     pub(super) spill: Spill<D>,
     pub(super) keys: Keys,
     pub(super) progress: Progress,
-    queue: VecDeque<Entry>,
-    appending: Option<Appending>,
+    pub(super) queue: VecDeque<Entry>,
+    pub(super) appends: Appends,
     /// One past the last frame that is on disk.
     pub(super) next: u64,
     /// Records on disk that are not delivered, and bytes of them.
     pub(super) records: u64,
     pub(super) bytes: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    pub(super) waiting: BTreeMap<u64, Waiting>,
     pub(super) unpacker: Unpacker,
     /// Read, and waiting for the window to have room.
     pub(super) ahead: VecDeque<Frame>,
@@ -78,32 +64,22 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) window_bytes: usize,
     /// What was delivered beyond the progress on disk. Until that covers it a crash would deliver it again, so no later
     /// record of its key may go another way. Bounded by the window.
-    unproven: Vec<(u64, Bucket)>,
+    pub(super) unproven: Vec<(u64, Bucket)>,
     /// Delivered since the last checkpoint: records, bytes, and since when.
-    fresh: (u64, u64),
-    fresh_since: Nanos,
+    pub(super) fresh: (u64, u64),
+    pub(super) fresh_since: Nanos,
     checkpoint_bytes: u64,
     /// Runs that a checkpoint may tell of.
     pub(super) runs_max: usize,
     truncating: bool,
     /// Appends that failed in a row.
-    failures: u32,
-    retry_at: Nanos,
+    pub(super) failures: u32,
+    pub(super) retry_at: Nanos,
     pub(super) trouble: Option<String>,
     /// Records that a sink refused for good, and for which there was no room aside.
     pub(super) not_aside: BTreeSet<u64>,
     pub(super) room: Room,
-    batch_bytes: usize,
-    /// Frames are encoded into it.
-    buffer: BytesMut,
-}
-
-/// Why the disk takes nothing although the file system would.
-#[derive(Debug, thiserror::Error)]
-#[error("the spill's budget is used up: {used} of {max} bytes for records")]
-struct BudgetUsedUp {
-    used: u64,
-    max: u64,
+    pub(super) batch_bytes: usize,
 }
 
 impl<D: Disk> Backlog<D> {
@@ -120,7 +96,7 @@ impl<D: Disk> Backlog<D> {
             bytes: found.bytes,
             spill,
             queue: VecDeque::new(),
-            appending: None,
+            appends: Appends::default(),
             waiting: BTreeMap::new(),
             unpacker: Unpacker::default(),
             ahead: VecDeque::new(),
@@ -141,7 +117,6 @@ impl<D: Disk> Backlog<D> {
             trouble: None,
             not_aside: BTreeSet::new(),
             room,
-            buffer: BytesMut::new(),
         }
     }
 
@@ -155,9 +130,7 @@ impl<D: Disk> Backlog<D> {
 
     /// Whether there is room to put these records aside.
     pub(super) fn can_refuse(&self, records: &[(String, Outgoing)]) -> bool {
-        let bytes =
-            |appending: &Appending| appending.entries.iter().map(|entry| entry.weight as u64).sum::<u64>();
-        self.spill.can_refuse(records, self.appending.as_ref().map_or(0, bytes))
+        self.spill.can_refuse(records, self.appends.bytes())
     }
 
     /// What is wrong with the disk, as it is told.
@@ -167,13 +140,11 @@ impl<D: Disk> Backlog<D> {
 
     /// Records on disk or on their way to it.
     pub(super) fn outstanding(&self) -> u64 {
-        let appending = self.appending.as_ref().map_or(0, |appending| appending.entries.len());
-        self.records + (self.queue.len() + appending) as u64
+        self.records + (self.queue.len() + self.appends.records()) as u64
     }
 
     pub(super) fn has_queue(&self) -> bool {
-        let appends = |appending: &Appending| !appending.entries.is_empty();
-        !self.queue.is_empty() || self.appending.as_ref().is_some_and(appends)
+        !self.queue.is_empty() || self.appends.records() > 0
     }
 
     /// What is on disk is little, and all of it on its way: what follows it may as well wait in memory, else a key that is
@@ -188,7 +159,7 @@ impl<D: Disk> Backlog<D> {
 
     /// `entry` goes to the disk, and later ones of its key behind it.
     pub(super) fn enqueue(&mut self, entry: Entry) {
-        self.keys.queue(entry.bucket);
+        self.keys.queue(entry.duty.bucket);
         self.queue.push_back(entry);
     }
 
@@ -216,7 +187,7 @@ impl<D: Disk> Backlog<D> {
     }
 
     /// The progress that should be made durable now.
-    fn checkpoint(&self, now: Nanos) -> Option<Proof> {
+    pub(super) fn checkpoint(&self, now: Nanos) -> Option<Proof> {
         let (records, bytes) = self.fresh;
         let due = bytes >= self.checkpoint_bytes
             || self.records == 0
@@ -229,11 +200,14 @@ impl<D: Disk> Backlog<D> {
         let mut expired = Vec::new();
         while let Some(front) = self.queue.front() {
             // One that is in a call, too, goes back there.
-            if now < front.deadline || front.shadow.is_some() {
-                return (expired, if front.shadow.is_some() { Nanos(u64::MAX) } else { front.deadline });
+            if now < front.duty.deadline || front.duty.shadow.is_some() {
+                return (
+                    expired,
+                    if front.duty.shadow.is_some() { Nanos(u64::MAX) } else { front.duty.deadline },
+                );
             }
             if let Some(entry) = self.queue.pop_front() {
-                self.keys.unqueue(entry.bucket);
+                self.keys.unqueue(entry.duty.bucket);
                 expired.push(entry);
             }
         }
@@ -254,8 +228,7 @@ impl<D: Disk> Backlog<D> {
     }
 
     pub(super) fn abandon_queue(&mut self) -> Vec<Entry> {
-        let appending = self.appending.take().map(|appending| appending.entries).unwrap_or_default();
-        appending.into_iter().chain(self.queue.drain(..)).collect()
+        self.appends.abandon().chain(self.queue.drain(..)).collect()
     }
 
     pub(super) fn abandon_waiting(&mut self) -> Vec<Answer> {
@@ -266,7 +239,7 @@ impl<D: Disk> Backlog<D> {
     pub(super) async fn close(&mut self) {
         if self.fresh.0 > 0 {
             let progress = frame::progress(&self.progress.proof(self.runs_max));
-            if let Err(error) = self.spill.append(vec![progress]).await {
+            if let Err(error) = self.spill.append(Batch::Frames(vec![progress]), &Chain::default()).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the replay's progress was not written"
@@ -282,173 +255,7 @@ impl<D: Disk> Backlog<D> {
 }
 
 impl<D: Disk> Pump<D> {
-    /// Has the next batch written, where there is one and none is on its way.
-    pub(super) fn append(&mut self, now: Nanos) {
-        let Some(backlog) = &mut self.backlog else { return };
-        if backlog.appending.is_some() {
-            return;
-        }
-        let checkpoint = backlog.checkpoint(now);
-        if backlog.queue.is_empty() && checkpoint.is_none() {
-            if backlog.fresh.0 > 0 {
-                let at = backlog.fresh_since.plus(CHECKPOINT_AFTER);
-                self.wake(at);
-            }
-            return;
-        }
-        if !backlog.is_usable(now) {
-            let at = backlog.retry_at;
-            return self.wake(at);
-        }
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        let first = backlog.queue.front().map(|entry| entry.weight as u64);
-        let room = first.and_then(|first| backlog.room.batch(first));
-        let most = backlog.batch_bytes.min(room.map_or(usize::MAX, |room| room as usize));
-        while let Some(weight) = backlog.queue.front().map(|entry| entry.weight) {
-            if !entries.is_empty() && bytes + weight > most {
-                break;
-            }
-            bytes += weight;
-            entries.extend(backlog.queue.pop_front());
-        }
-        if room.is_none() && !entries.is_empty() {
-            let error = BudgetUsedUp { used: backlog.room.used, max: backlog.room.max };
-            let entries = std::mem::take(&mut entries);
-            self.not_appended(entries, &error, now);
-            self.finish_ended(now);
-        }
-        let Some(backlog) = &mut self.backlog else { return };
-        if entries.is_empty() && checkpoint.is_none() {
-            return;
-        }
-        let mut frames = encode(entries.iter().map(|entry| &entry.outgoing), bytes, &mut backlog.buffer);
-        let bytes = frames.iter().map(bytes::Bytes::len).collect();
-        frames.extend(checkpoint.as_ref().map(frame::progress));
-        let checkpoint = checkpoint.map(|proof| {
-            backlog.fresh = (0, 0);
-            let proven = backlog.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)).collect();
-            (proof, proven)
-        });
-        let appended = backlog.spill.append(frames);
-        backlog.appending = Some(Appending { entries, bytes, checkpoint });
-        self.work.push(Box::pin(async move { Done::Appended(appended.await) }));
-    }
-
-    pub(super) fn appended(&mut self, appended: Result<Appended, WalError>, now: Nanos) {
-        let Some(backlog) = &mut self.backlog else { return };
-        let Some(Appending { entries, bytes, checkpoint }) = backlog.appending.take() else { return };
-        match appended {
-            Ok(appended) => {
-                let count = entries.len() as u64;
-                backlog.next = appended.next;
-                (backlog.failures, backlog.trouble) = (0, None);
-                if checkpoint.is_some() {
-                    backlog.progress.done(appended.first + count);
-                }
-                backlog.room = backlog.spill.room();
-                self.shared.stats.count(self.selector.active(), Path::Spill, count);
-                let mut settled = Settled::default();
-                for ((entry, bytes), seq) in entries.into_iter().zip(bytes).zip(appended.first..) {
-                    self.on_disk(entry, seq, bytes, &mut settled);
-                }
-            }
-            Err(error) => {
-                if checkpoint.is_some() {
-                    backlog.fresh = (backlog.fresh.0.max(1), backlog.fresh.1);
-                }
-                self.not_appended(entries, &error, now);
-            }
-        }
-        // Room comes back whether or not the progress could be written: it is room that a full disk needs.
-        if let Some((proof, proven)) = checkpoint {
-            if let Some(backlog) = &mut self.backlog {
-                // Nor do the keys wait for ever for a disk that takes nothing.
-                if backlog.failures == 0 || backlog.failures >= UNPROVEN_AFTER {
-                    for (_, bucket) in proven {
-                        backlog.keys.deliver(bucket);
-                    }
-                } else {
-                    backlog.unproven.extend(proven);
-                }
-            }
-            self.truncate(proof.watermark);
-        }
-        self.finish_ended(now);
-    }
-
-    /// `entry` is on disk: its caller is told, or waits on.
-    fn on_disk(&mut self, mut entry: Entry, seq: u64, bytes: usize, settled: &mut Settled) {
-        let Some(backlog) = &mut self.backlog else { return };
-        backlog.keys.unqueue(entry.bucket);
-        backlog.keys.spill(entry.bucket);
-        backlog.records += 1;
-        backlog.bytes += bytes as u64;
-        if let Some((lane, place)) = entry.shadow
-            && let Some(Load::Live(sent)) = self.lanes[lane].flight.as_mut().map(|flight| &mut flight.load)
-            && let Some(sent) = sent.get_mut(place)
-        {
-            *sent = Sent::OnDisk { seq, bucket: entry.bucket, bytes };
-        }
-        let (asked, deadline) = (entry.asked, entry.deadline);
-        if asked <= Durability::Synced || entry.answer.is_settled() {
-            settled.add(&mut entry.answer, Ok(Safe::Spilled { seq }));
-            self.free(entry.weight, 1);
-        } else {
-            let answer = std::mem::replace(&mut entry.answer, Answer::nobody());
-            backlog.waiting.insert(seq, Waiting { answer, asked, deadline });
-            self.free(entry.weight, 0);
-        }
-    }
-
-    /// The disk did not take `entries`: they wait in memory, and so does the disk.
-    fn not_appended(&mut self, entries: Vec<Entry>, why: &(dyn std::error::Error + 'static), now: Nanos) {
-        let Some(backlog) = &mut self.backlog else { return };
-        backlog.failures += 1;
-        backlog.retry_at = now.plus(self.shared.options.backoff.delay(backlog.failures, 0));
-        let at = backlog.retry_at;
-        for entry in entries.into_iter().rev() {
-            backlog.queue.push_front(entry);
-        }
-        // Those whose key has nothing on disk may go to the sink, should it come back first.
-        let queue = std::mem::take(&mut backlog.queue);
-        let mut back = Vec::new();
-        for entry in queue {
-            if entry.shadow.is_none() && backlog.keys.on_disk(entry.bucket) {
-                backlog.queue.push_back(entry);
-            } else {
-                backlog.keys.unqueue(entry.bucket);
-                back.push(entry);
-            }
-        }
-        let lanes = self.lanes.len();
-        for mut entry in back.into_iter().rev() {
-            if let Some((lane, place)) = entry.shadow.take() {
-                let flight = self.lanes[lane].flight.as_mut();
-                if let Some(Load::Live(sent)) = flight.map(|flight| &mut flight.load)
-                    && let Some(sent) = sent.get_mut(place)
-                {
-                    *sent = Sent::Mine(entry);
-                }
-            } else {
-                let lane = entry.bucket.lane(lanes).unwrap_or(0);
-                self.lanes[lane].push_back_to_front(entry);
-            }
-        }
-        self.wake(at);
-        self.show_trouble(why);
-    }
-
-    /// Calls that ended while records of theirs were on their way to the disk.
-    fn finish_ended(&mut self, now: Nanos) {
-        for at in 0..self.lanes.len() {
-            let ended = self.lanes[at].flight.as_mut().filter(|flight| !flight.has_queued());
-            if let Some(answers) = ended.and_then(|flight| flight.answers.take()) {
-                self.answered(at, answers, now);
-            }
-        }
-    }
-
-    fn truncate(&mut self, before: u64) {
+    pub(super) fn truncate(&mut self, before: u64) {
         let Some(backlog) = &mut self.backlog else { return };
         if backlog.truncating {
             return;

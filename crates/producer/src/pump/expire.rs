@@ -17,14 +17,14 @@ impl<D: Disk> Pump<D> {
     /// Answers for everything whose time is over. All have the same timeout, so the front of each queue is first.
     pub(super) fn expire(&mut self, now: Nanos) {
         for at in 0..self.lanes.len() {
-            while let Some(deadline) = self.lanes[at].live.front().map(|entry| entry.deadline) {
+            while let Some(deadline) = self.lanes[at].live.front().map(|entry| entry.duty.deadline) {
                 if now < deadline {
                     self.wake(deadline);
                     break;
                 }
                 if let Some(mut entry) = self.lanes[at].pop() {
                     self.time_out(&mut entry);
-                    self.free(entry.weight, 1);
+                    self.free(entry.duty.weight, 1);
                 }
             }
             self.expire_flight(at, now);
@@ -38,7 +38,7 @@ impl<D: Disk> Pump<D> {
         self.wake(next);
         for mut entry in dropped {
             self.time_out(&mut entry);
-            self.free(entry.weight, 1);
+            self.free(entry.duty.weight, 1);
         }
         for mut answer in waited {
             answer.settle(Err(self.timed_out(Left::Spilled)));
@@ -58,7 +58,7 @@ impl<D: Disk> Pump<D> {
         if let Load::Live(sent) = &mut flight.load {
             for sent in sent {
                 if let Sent::Mine(entry) = sent {
-                    late.push(std::mem::replace(&mut entry.answer, crate::answer::Answer::nobody()));
+                    late.push(std::mem::replace(&mut entry.duty.answer, crate::answer::Answer::nobody()));
                 }
             }
         }
@@ -75,7 +75,7 @@ impl<D: Disk> Pump<D> {
             if let Some(Load::Live(sent)) = lane.flight.take().map(|flight| flight.load) {
                 left.extend(sent.into_iter().filter_map(|sent| match sent {
                     Sent::Mine(mut entry) => {
-                        entry.attempted = true;
+                        entry.duty.attempted = true;
                         Some(entry)
                     }
                     _ => None,
@@ -89,9 +89,9 @@ impl<D: Disk> Pump<D> {
             }
         }
         for mut entry in left {
-            let error = if entry.attempted { SendError::Lost } else { SendError::Closed };
-            entry.answer.settle(Err(error));
-            self.free(entry.weight, 1);
+            let error = if entry.duty.attempted { SendError::Lost } else { SendError::Closed };
+            entry.duty.answer.settle(Err(error));
+            self.free(entry.duty.weight, 1);
         }
     }
 }

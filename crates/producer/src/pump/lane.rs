@@ -32,7 +32,7 @@ impl Sent {
     /// Bytes of it, as far as they are known here.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Mine(entry) => entry.weight,
+            Self::Mine(entry) => entry.duty.weight,
             Self::Queued => 0,
             Self::OnDisk { bytes, .. } => *bytes,
         }
@@ -104,19 +104,19 @@ impl Lane {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        self.live_bytes += entry.weight;
+        self.live_bytes += entry.duty.weight;
         self.live.push_back(entry);
     }
 
     /// In front of all that wait.
     pub(super) fn push_back_to_front(&mut self, entry: Entry) {
-        self.live_bytes += entry.weight;
+        self.live_bytes += entry.duty.weight;
         self.live.push_front(entry);
     }
 
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = self.live.pop_front()?;
-        self.live_bytes -= entry.weight;
+        self.live_bytes -= entry.duty.weight;
         Some(entry)
     }
 

@@ -1,10 +1,11 @@
 //! The producer's one task: it owns the lanes and the spill, and does what [`route`](crate::route) decides.
 //!
 //! A record waits in the lane of its key. A lane has one call on its way at a time, so a key's calls follow each
-//! other. A record goes to the disk from the front of its lane, into one queue for all lanes, and only one batch
-//! of that is on its way at a time, so the disk's order is each key's order. From then until it is delivered its
+//! other. A record goes to the disk from the front of its lane, into one queue for all lanes, and the batches of
+//! that follow each other or come back together, so the disk's order is each key's order. From then until it is delivered its
 //! key is counted in [`Keys`](crate::spill::keys::Keys), and later records of the key follow it to the disk.
 
+mod append;
 mod call;
 mod disk;
 mod expire;
@@ -37,7 +38,7 @@ const REST: Duration = Duration::from_millis(1);
 /// Something that was under way has ended.
 enum Done {
     Call { lane: usize, answers: Answers },
-    Appended(Result<Appended, WalError>),
+    Appended(u64, Result<Appended, WalError>),
     Read(Result<Frames, WalError>),
     Truncated(Result<u64, WalError>),
     Probed(hold::Probe, Answers),
@@ -140,10 +141,18 @@ impl<D: Disk> Pump<D> {
 
     fn take(&mut self, entry: Entry) {
         let lanes = self.lanes.len();
-        let lane = entry.bucket.lane(lanes).unwrap_or_else(|| {
+        let lane = entry.duty.bucket.lane(lanes).unwrap_or_else(|| {
             self.keyless = (self.keyless + 1) % lanes;
             self.keyless
         });
+        // Its key's way is known already. A move less for every record of an outage.
+        if let Some(backlog) = &mut self.backlog
+            && self.lanes[lane].is_idle()
+            && backlog.keys.blocks(entry.duty.bucket)
+            && !backlog.is_draining()
+        {
+            return backlog.enqueue(entry);
+        }
         self.lanes[lane].push(entry);
     }
 
@@ -151,7 +160,7 @@ impl<D: Disk> Pump<D> {
         let now = self.shared.clock.now();
         match done {
             Done::Call { lane, answers } => self.answered(lane, answers, now),
-            Done::Appended(appended) => self.appended(appended, now),
+            Done::Appended(number, appended) => self.appended(number, appended, now),
             Done::Read(read) => self.read(read, now),
             Done::Truncated(truncated) => self.truncated(truncated),
             Done::Probed(probe, answers) => self.probed(probe, answers, now),
@@ -184,7 +193,7 @@ impl<D: Disk> Pump<D> {
         if self.lanes[lane].live.is_empty() {
             return;
         }
-        let synced = |entry: &Entry| entry.asked == seawall_core::Durability::Synced;
+        let synced = |entry: &Entry| entry.duty.asked == seawall_core::Durability::Synced;
         let demand = self.lanes[lane].live.iter().any(synced);
         if self.facts(now, demand).route() == Route::Spill {
             self.spill_lane(lane);

@@ -86,8 +86,9 @@ impl<D: Disk> Pump<D> {
         let (lanes, window) = (self.lanes.len(), self.shared.options.replay.window_bytes);
         let Some(backlog) = &mut self.backlog else { return };
         let mut found = Vec::new();
+        // A batch may be readable before the pump has heard that it is written.
         while backlog.window_bytes < window
-            && let Some(frame) = backlog.ahead.pop_front()
+            && let Some(frame) = backlog.ahead.pop_front_if(|frame| frame.seq < backlog.next)
         {
             let (seq, progress, skip) = (frame.seq, &backlog.progress, &backlog.skip);
             let wanted = |seq| !progress.is_done(seq) && !skip.contains(&seq);

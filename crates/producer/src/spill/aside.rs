@@ -4,6 +4,7 @@
 //! spill. At its end nothing is put aside any more, and nothing is dropped: a refused record stays where it is and holds up its
 //! own key.
 
+use super::batch::Batch;
 use super::frame;
 use super::store::{REFUSED, log_options};
 use super::write::Writer;
@@ -63,7 +64,7 @@ impl<D: Disk> Aside<D> {
         );
         match opened {
             Ok(writer) => {
-                let appended = writer.append(frames);
+                let appended = writer.append(Batch::Frames(frames), None);
                 self.writer = Some(writer);
                 self.pending.fetch_add(bytes, Relaxed);
                 let pending = Arc::clone(&self.pending);

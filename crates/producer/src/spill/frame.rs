@@ -56,16 +56,26 @@ pub enum FrameError {
 }
 
 /// Appends the frame of `outgoing`.
-pub(crate) fn put_record(outgoing: &Outgoing, out: &mut BytesMut) {
-    out.reserve(outgoing.topic.len() + 32 + codec::encoded_bytes_max(&outgoing.record));
+pub(crate) fn put_record(outgoing: &Outgoing, out: &mut impl BufMut) {
     out.put_u8(RECORD);
     put_rest(outgoing, out);
 }
 
-fn put_rest(outgoing: &Outgoing, out: &mut BytesMut) {
+/// How many bytes [`put_record`] appends.
+pub(crate) fn record_bytes(outgoing: &Outgoing) -> usize {
+    let partition = codec::varint_bytes(partition(outgoing));
+    1 + codec::bytes_bytes(outgoing.topic.len()) + partition + codec::encoded_bytes(&outgoing.record)
+}
+
+fn put_rest(outgoing: &Outgoing, out: &mut impl BufMut) {
     put_bytes(outgoing.topic.as_bytes(), out);
-    put_varint(outgoing.partition.map_or(0, |partition| u64::from(partition) + 1), out);
+    put_varint(partition(outgoing), out);
     codec::encode(&outgoing.record, out);
+}
+
+/// As it is written: 0 for none.
+fn partition(outgoing: &Outgoing) -> u64 {
+    outgoing.partition.map_or(0, |partition| u64::from(partition) + 1)
 }
 
 /// The frame that says how far the delivery came.
@@ -186,6 +196,7 @@ mod tests {
             let record = outgoing(&topic, partition, value);
             let mut out = BytesMut::new();
             put_record(&record, &mut out);
+            prop_assert_eq!(out.len(), record_bytes(&record));
             let mut decoder = Decoder::default();
             let same = |found: &Outgoing| {
                 found.topic == record.topic && found.partition == partition && found.record == record.record

@@ -30,6 +30,7 @@ pub mod look;
 pub mod manifest;
 
 mod aside;
+mod batch;
 pub(crate) mod keys;
 pub(crate) mod progress;
 pub(crate) mod room;
@@ -38,4 +39,5 @@ mod store;
 pub(crate) mod unpack;
 mod write;
 
-pub(crate) use store::{Spill, encode};
+pub(crate) use batch::{Batch, Records};
+pub(crate) use store::Spill;

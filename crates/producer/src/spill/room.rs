@@ -48,16 +48,27 @@ impl Room {
         self.rest.saturating_sub((in_flight + AROUND).max(self.segment + AROUND))
     }
 
-    /// The most bytes of a batch whose first record has `first`; `None`: there is no room even for that.
+    /// The most bytes of a batch whose first record has `first`, behind others of `in_flight` bytes; `None`: there is no
+    /// room even for that, or, behind others, none that is certain.
     ///
     /// A batch fills the last segment up, then begins another: only a record that is larger has one of more than
-    /// the usual size for itself.
-    pub(crate) fn batch(&self, first: u64) -> Option<u64> {
-        if first <= self.last {
-            Some(self.last)
-        } else {
-            (first.max(self.segment) <= self.further).then(|| first.max(self.segment))
+    /// the usual size for itself. Batches on their way together begin one more segment between them, because they have
+    /// at most half of one.
+    pub(crate) fn batch(&self, first: u64, in_flight: u64) -> Option<u64> {
+        if in_flight == 0 {
+            if first <= self.last {
+                return Some(self.last);
+            }
+            return (first.max(self.segment) <= self.further).then(|| first.max(self.segment));
         }
+        let most = if in_flight + first <= self.last {
+            self.last
+        } else if self.segment <= self.further {
+            self.segment / 2
+        } else {
+            0
+        };
+        most.checked_sub(in_flight).filter(|most| first <= *most)
     }
 }
 
@@ -74,15 +85,29 @@ mod tests {
         SegmentInfo { path, first: 0, next: 0, bytes, capacity, created, sealed: None }
     }
 
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Debug)]
     enum Step {
         /// A record of so many bytes.
         Write(u64),
         /// One that fills the last segment, or what further ones may take, as far as it is said to go.
         FillLast,
         FillFurther,
+        /// Batches of so many bytes on their way together.
+        Together(Vec<u64>),
         /// A segment of records set aside.
         Aside,
+    }
+
+    /// As the log writes a batch of `bytes`; whether that begins a segment.
+    fn write(log: &mut Vec<SegmentInfo>, bytes: u64) -> bool {
+        let last = log.last_mut().unwrap();
+        let fits = last.bytes + bytes + 48 <= last.capacity;
+        if fits {
+            last.bytes += bytes + 48;
+        } else {
+            log.push(info(4096 + bytes + 48, SEGMENT.max(4096 + bytes + 96)));
+        }
+        !fits
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -90,6 +115,7 @@ mod tests {
             6 => (1_u64..130_000).prop_map(Step::Write),
             2 => Just(Step::FillLast),
             1 => Just(Step::FillFurther),
+            4 => proptest::collection::vec(1_u64..20_000, 2..5).prop_map(Step::Together),
             1 => Just(Step::Aside),
         ]
     }
@@ -103,25 +129,28 @@ mod tests {
             for step in steps {
                 let room = Room::of(&log, refused, disk, SEGMENT);
                 prop_assert!(room.used <= disk);
-                let bytes = match step {
-                    Step::Write(bytes) => bytes,
-                    Step::FillLast => room.last,
-                    Step::FillFurther => room.further,
+                let together = match step {
+                    Step::Write(bytes) => vec![bytes],
+                    Step::FillLast => vec![room.last],
+                    Step::FillFurther => vec![room.further],
+                    Step::Together(batches) => batches,
                     Step::Aside => {
                         refused += if room.rest(0) >= SEGMENT { SEGMENT } else { 0 };
                         continue;
                     }
                 };
-                let Some(most) = room.batch(bytes).filter(|_| bytes > 0) else { continue };
-                prop_assert!(bytes <= most);
-                // As the log does it.
-                let last = log.last_mut().unwrap();
-                if last.bytes + bytes + 48 <= last.capacity {
-                    last.bytes += bytes + 48;
-                } else {
-                    log.push(info(4096 + bytes + 48, SEGMENT.max(4096 + bytes + 96)));
-                    let left = Room::of(&log, refused, disk, SEGMENT).rest(0);
-                    prop_assert!(left >= SEGMENT, "{} left for one that is set aside", left);
+                let (mut in_flight, mut batches) = (0, Vec::new());
+                for bytes in together.into_iter().filter(|bytes| *bytes > 0) {
+                    let Some(most) = room.batch(bytes, in_flight) else { break };
+                    prop_assert!(bytes <= most);
+                    in_flight += bytes;
+                    batches.push(bytes);
+                }
+                for bytes in batches {
+                    if write(&mut log, bytes) {
+                        let left = Room::of(&log, refused, disk, SEGMENT).rest(0);
+                        prop_assert!(left >= SEGMENT, "{} left for one that is set aside", left);
+                    }
                 }
                 let files = log.iter().map(|info| info.capacity).sum::<u64>() + refused;
                 prop_assert!(files + UNCOUNTED * SEGMENT <= disk, "{} of {}", files, disk);

@@ -1,8 +1,7 @@
 //! A spill that is in use.
 
 use super::aside::{self, Aside};
-use super::block::pack;
-use super::frame;
+use super::batch::Batch;
 use super::manifest;
 use super::room::Room;
 use super::scan::{self, Found};
@@ -10,9 +9,8 @@ use super::write::Writer;
 use crate::error::OpenError;
 use crate::options::{Compression, Driver, SpillOptions};
 use crate::sink::BoxFuture;
-use bytes::{Bytes, BytesMut};
 use seawall_core::{Clock, Outgoing};
-use seawall_wal::{Appended, Disk, Frames, Limit, Options, Reader, Scan, WalError, inspect};
+use seawall_wal::{Appended, Chain, Disk, Frames, Limit, Options, Reader, Scan, WalError, inspect};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +20,8 @@ pub(crate) const LOG: &str = "log";
 pub(crate) const REFUSED: &str = "refused";
 /// Frames read at a time for the replay.
 const READ_FRAMES: usize = 4096;
-/// The buffer of a batch's frames is kept for the next up to this size.
-const BUFFER_KEPT_BYTES: usize = 1 << 20;
+/// Batches on their way at once: some are written, and the others gather to be the next group.
+const APPENDS_MAX: usize = 64;
 
 pub(crate) struct Spill<D: Disk> {
     log: Writer<D>,
@@ -85,16 +83,25 @@ impl<D: Disk> Spill<D> {
         Ok((spill, found))
     }
 
-    /// Writes the frames of one batch, all or none, and syncs them.
-    pub(crate) fn append(&self, frames: Vec<Bytes>) -> BoxFuture<Result<Appended, WalError>> {
+    /// Batches that may be on their way at once: those that are compressed come one after the other, because each is
+    /// compressed on a thread of its own.
+    pub(crate) fn appends_max(&self) -> usize {
         match (self.options.compression, self.driver) {
-            (Compression::None, _) => self.log.append(frames),
-            (Compression::Lz4, Driver::Inline) => self.log.append(pack(frames)),
+            (Compression::Lz4, Driver::Thread) => 1,
+            _ => APPENDS_MAX,
+        }
+    }
+
+    /// Writes one batch behind those of `chain`, all or none, and syncs them.
+    pub(crate) fn append(&self, batch: Batch, chain: &Chain) -> BoxFuture<Result<Appended, WalError>> {
+        match (self.options.compression, self.driver) {
+            (Compression::None, _) => self.log.append(batch, Some(chain)),
+            (Compression::Lz4, Driver::Inline) => self.log.append(batch.packed(), Some(chain)),
             (Compression::Lz4, Driver::Thread) => {
-                let log = self.log.clone();
+                let (log, chain) = (self.log.clone(), chain.clone());
                 Box::pin(async move {
-                    let packed = tokio::task::spawn_blocking(move || pack(frames)).await;
-                    log.append(packed.map_err(|_| WalError::Closed)?).await
+                    let packed = tokio::task::spawn_blocking(move || batch.packed()).await;
+                    log.append(packed.map_err(|_| WalError::Closed)?, Some(&chain)).await
                 })
             }
         }
@@ -149,28 +156,9 @@ pub(super) fn log_options(options: &SpillOptions, name: &str) -> Options {
     Options {
         segment_bytes,
         zero_ahead_bytes: segment_bytes.min(4 << 20),
-        spares_max: usize::from(name == LOG),
+        spares_max: 2 * usize::from(name == LOG),
         // All of it was read and checked a moment ago.
         scan: Scan::Tail,
         ..Options::new(dir)
     }
-}
-
-/// The frames of `records`, cut out of one buffer: the one of the batch before, which the log has written by now, as long
-/// as it is small.
-pub(crate) fn encode<'a>(
-    records: impl ExactSizeIterator<Item = &'a Outgoing>,
-    bytes: usize,
-    buffer: &mut BytesMut,
-) -> Vec<Bytes> {
-    buffer.reserve(bytes);
-    let mut frames = Vec::with_capacity(records.len() + 1);
-    for record in records {
-        frame::put_record(record, buffer);
-        frames.push(buffer.split().freeze());
-    }
-    if bytes > BUFFER_KEPT_BYTES {
-        *buffer = BytesMut::new();
-    }
-    frames
 }

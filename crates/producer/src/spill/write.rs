@@ -1,28 +1,77 @@
 //! One of the spill's logs, written by a thread of its own or by the producer's task.
 
+use super::batch::Batch;
 use crate::error::OpenError;
 use crate::options::Driver;
 use crate::sink::BoxFuture;
-use bytes::Bytes;
 use seawall_core::Clock;
-use seawall_wal::{Appended, Disk, GroupCommit, GroupOptions, Log, Options, Reader, SegmentInfo, WalError};
+use seawall_wal::{
+    Appended, Batch as _, Chain, Disk, GroupCommit, GroupOptions, Log, Options, Reader, SegmentInfo, WalError,
+};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
 pub(super) enum Writer<D: Disk> {
-    Thread(GroupCommit<D>),
+    Thread(GroupCommit<D, Batch>),
     Inline(Arc<Inline<D>>),
 }
 
-/// `None` once closed.
-pub(super) struct Inline<D: Disk>(Mutex<Option<Log<D>>>, Arc<dyn Clock>);
+pub(super) struct Inline<D: Disk> {
+    state: Mutex<State<D>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct State<D: Disk> {
+    /// `None` once closed.
+    log: Option<Log<D>>,
+    /// Appended, and not yet written.
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    batch: Batch,
+    chain: Chain,
+    answer: oneshot::Sender<Result<Appended, WalError>>,
+}
 
 impl<D: Disk> Inline<D> {
-    fn log(&self) -> MutexGuard<'_, Option<Log<D>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<D>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Log<D>) -> Result<T, WalError>) -> Result<T, WalError> {
-        self.log().as_mut().map_or(Err(WalError::Closed), act)
+        self.state().log.as_mut().map_or(Err(WalError::Closed), act)
+    }
+
+    /// Writes what waits, oldest first, up to the batch that `told` hears of.
+    fn write_up_to(
+        &self,
+        mut told: oneshot::Receiver<Result<Appended, WalError>>,
+    ) -> Result<Appended, WalError> {
+        loop {
+            if let Ok(answer) = told.try_recv() {
+                return answer;
+            }
+            let Some(Waiting { batch, chain, answer }) = self.state().waiting.pop_front() else {
+                return Err(WalError::Closed);
+            };
+            let written = if chain.is_cut() { Err(WalError::Behind) } else { self.write(&batch) };
+            if written.is_err() {
+                chain.cut();
+            }
+            // Whoever does not listen any more will not be missed.
+            let _ = answer.send(written);
+        }
+    }
+
+    fn write(&self, batch: &Batch) -> Result<Appended, WalError> {
+        let now = self.clock.wall();
+        self.with(|log| {
+            let appended = log.append(batch.payloads(), now)?;
+            log.sync(now)?;
+            Ok(appended)
+        })
     }
 }
 
@@ -49,32 +98,48 @@ impl<D: Disk> Writer<D> {
         let reader = log.reader();
         let writer = match driver {
             Driver::Thread => {
-                Self::Thread(GroupCommit::start(log, GroupOptions::default(), Arc::clone(clock))?)
+                // What is on its way is in the producer's memory, whose budget bounds it.
+                let options = GroupOptions {
+                    queue_bytes_max: u64::MAX,
+                    queue_frames_max: usize::MAX,
+                    ..Default::default()
+                };
+                Self::Thread(GroupCommit::start(log, options, Arc::clone(clock))?)
             }
-            Driver::Inline => Self::Inline(Arc::new(Inline(Mutex::new(Some(log)), Arc::clone(clock)))),
+            Driver::Inline => {
+                let state = Mutex::new(State { log: Some(log), waiting: VecDeque::new() });
+                Self::Inline(Arc::new(Inline { state, clock: Arc::clone(clock) }))
+            }
         };
         Ok((writer, reader))
     }
 
-    /// Writes and syncs `frames`, all or none of them; answers the number of the first.
-    pub(super) fn append(&self, frames: Vec<Bytes>) -> BoxFuture<Result<Appended, WalError>> {
+    /// Writes and syncs `batch`, all or none of it, behind those of `chain`.
+    pub(super) fn append(
+        &self,
+        batch: Batch,
+        chain: Option<&Chain>,
+    ) -> BoxFuture<Result<Appended, WalError>> {
         match self {
-            // Only one batch is ever on its way, so that this never waits for room.
-            Self::Thread(group) => match group.append(frames) {
-                Ok(ticket) => Box::pin(ticket),
-                Err(error) => Box::pin(std::future::ready(Err(error))),
-            },
+            Self::Thread(group) => {
+                let ticket = match chain {
+                    Some(chain) => group.append_behind(chain, batch),
+                    None => group.append(batch),
+                };
+                match ticket {
+                    Ok(ticket) => Box::pin(ticket),
+                    Err(error) => Box::pin(std::future::ready(Err(error))),
+                }
+            }
             Self::Inline(inline) => {
+                let (answer, told) = oneshot::channel();
+                let chain = chain.cloned().unwrap_or_default();
+                inline.state().waiting.push_back(Waiting { batch, chain, answer });
                 let inline = Arc::clone(inline);
                 Box::pin(async move {
                     // As with a thread, others run in between.
                     tokio::task::yield_now().await;
-                    let now = inline.1.wall();
-                    inline.with(|log| {
-                        let appended = log.append(&frames, now)?;
-                        log.sync(now)?;
-                        Ok(appended)
-                    })
+                    inline.write_up_to(told)
                 })
             }
         }
@@ -98,7 +163,7 @@ impl<D: Disk> Writer<D> {
     pub(super) fn segments(&self) -> Vec<SegmentInfo> {
         match self {
             Self::Thread(group) => group.segments(),
-            Self::Inline(inline) => inline.log().as_ref().map(Log::segments).unwrap_or_default(),
+            Self::Inline(inline) => inline.state().log.as_ref().map(Log::segments).unwrap_or_default(),
         }
     }
 
@@ -110,8 +175,9 @@ impl<D: Disk> Writer<D> {
                 Box::pin(async move { task.await.unwrap_or(Err(WalError::Closed)) })
             }
             Self::Inline(inline) => {
-                let closed = match inline.log().take() {
-                    Some(log) => log.close(inline.1.wall()).map(|_| ()),
+                let log = inline.state().log.take();
+                let closed = match log {
+                    Some(log) => log.close(inline.clock.wall()).map(|_| ()),
                     None => Ok(()),
                 };
                 Box::pin(std::future::ready(closed))

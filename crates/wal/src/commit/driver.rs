@@ -1,5 +1,6 @@
 //! The log's own thread.
 
+use super::batch::Batch;
 use super::chain::Chain;
 use super::queue::{Job, Pending, Shared};
 use crate::disk::Disk;
@@ -11,12 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 
 /// Owns the log, and does what the queue says.
-pub(super) struct Driver<D: Disk> {
+pub(super) struct Driver<D: Disk, B: Batch> {
     /// Before the log, so that it has ended when the log lets go of its directory.
     helper: Helper,
     log: Log<D>,
     clock: Arc<dyn Clock>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<B>>,
 }
 
 /// The thread that makes the next segment ahead, one at a time.
@@ -51,19 +52,19 @@ impl Drop for Helper {
 }
 
 /// Tells the writers when the thread ends, by a panic too.
-struct Ending {
-    shared: Arc<Shared>,
+struct Ending<B: Batch> {
+    shared: Arc<Shared<B>>,
     error: Option<WalError>,
 }
 
-impl Drop for Ending {
+impl<B: Batch> Drop for Ending<B> {
     fn drop(&mut self) {
         self.shared.end(self.error.take());
     }
 }
 
-impl<D: Disk> Driver<D> {
-    pub(super) fn new(log: Log<D>, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Self {
+impl<D: Disk, B: Batch> Driver<D, B> {
+    pub(super) fn new(log: Log<D>, shared: Arc<Shared<B>>, clock: Arc<dyn Clock>) -> Self {
         Self { helper: Helper::default(), log, clock, shared }
     }
 
@@ -81,13 +82,15 @@ impl<D: Disk> Driver<D> {
         ending.error = self.log.close(self.clock.wall()).err();
     }
 
-    fn write(&mut self, pending: Pending) {
+    fn write(&mut self, pending: Pending<B>) {
         let chain = pending.chain.as_ref();
         if chain.is_some_and(Chain::is_cut) {
             return pending.promise.finish(Err(WalError::Behind));
         }
         let now = self.clock.wall();
-        let appended = self.log.append(pending.frames, now);
+        let appended = self.log.append(pending.batches.iter().flat_map(Batch::payloads), now);
+        // Their writer may want them back, alone.
+        drop(pending.batches);
         let answer = appended.and_then(|appended| self.log.sync(now).map(|_| appended.first));
         if answer.is_err() {
             let _ = chain.map(Chain::cut);

@@ -4,11 +4,13 @@
 //! together after it: one write, one sync, one answer that all of the group's tickets share. Nobody waits for a
 //! timer: a lone writer is synced at once, and the busier the log, the larger its groups become by themselves.
 
+mod batch;
 mod chain;
 mod driver;
 mod group;
 mod queue;
 
+pub use batch::Batch;
 pub use chain::Chain;
 pub use group::Ticket;
 
@@ -52,25 +54,25 @@ impl Default for GroupOptions {
 
 /// A log with a thread of its own, to which any number of writers append. Cloning shares it; the log is
 /// closed when [`GroupCommit::close`] was called or the last clone is dropped.
-pub struct GroupCommit<D: Disk> {
-    handle: Arc<Handle<D>>,
+pub struct GroupCommit<D: Disk, B: Batch = Vec<Bytes>> {
+    handle: Arc<Handle<D, B>>,
 }
 
 /// Closes the queue when the last clone goes.
-struct Handle<D: Disk> {
-    shared: Arc<Shared>,
+struct Handle<D: Disk, B: Batch> {
+    shared: Arc<Shared<B>>,
     table: Arc<Table<D>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     frame_bytes_max: u32,
 }
 
-impl<D: Disk> Clone for GroupCommit<D> {
+impl<D: Disk, B: Batch> Clone for GroupCommit<D, B> {
     fn clone(&self) -> Self {
         Self { handle: Arc::clone(&self.handle) }
     }
 }
 
-impl<D: Disk> GroupCommit<D> {
+impl<D: Disk, B: Batch> GroupCommit<D, B> {
     /// Moves `log` to a new thread.
     ///
     /// # Errors
@@ -91,7 +93,7 @@ impl<D: Disk> GroupCommit<D> {
     /// # Errors
     /// [`WalError::QueueFull`] by policy, [`WalError::FrameTooLarge`], [`WalError::UnsyncedFull`] for a batch that the
     /// log could never take at once, [`WalError::Closed`].
-    pub fn append(&self, frames: Vec<Bytes>) -> Result<Ticket, WalError> {
+    pub fn append(&self, frames: B) -> Result<Ticket, WalError> {
         self.push(frames, None)
     }
 
@@ -99,14 +101,15 @@ impl<D: Disk> GroupCommit<D> {
     ///
     /// # Errors
     /// As [`GroupCommit::append`], which cuts the chain; by the ticket, [`WalError::Behind`] too.
-    pub fn append_behind(&self, chain: &Chain, frames: Vec<Bytes>) -> Result<Ticket, WalError> {
+    pub fn append_behind(&self, chain: &Chain, frames: B) -> Result<Ticket, WalError> {
         self.push(frames, Some(chain)).inspect_err(|_| chain.cut())
     }
 
-    fn push(&self, frames: Vec<Bytes>, chain: Option<&Chain>) -> Result<Ticket, WalError> {
+    fn push(&self, frames: B, chain: Option<&Chain>) -> Result<Ticket, WalError> {
         let max = self.handle.frame_bytes_max;
-        if let Some(frame) = frames.iter().find(|frame| frame.len() > max as usize) {
-            return Err(WalError::FrameTooLarge { bytes: frame.len() as u64, max: u64::from(max) });
+        let mut sizes = (0..frames.frames()).map(|at| frames.frame_bytes(at));
+        if let Some(bytes) = sizes.find(|bytes| *bytes > max as usize) {
+            return Err(WalError::FrameTooLarge { bytes: bytes as u64, max: u64::from(max) });
         }
         self.handle.shared.push(frames, chain)
     }
@@ -150,7 +153,7 @@ impl<D: Disk> GroupCommit<D> {
     }
 }
 
-impl<D: Disk> Drop for Handle<D> {
+impl<D: Disk, B: Batch> Drop for Handle<D, B> {
     fn drop(&mut self) {
         self.shared.close();
     }

@@ -1,12 +1,12 @@
 //! What waits for the log's thread, bounded in bytes and frames.
 
+use super::batch::Batch;
 use super::chain::Chain;
 use super::group::{Promise, Ticket};
 use super::{GroupOptions, Overflow};
 use crate::error::WalError;
 use crate::format::{MARK_BYTES, frame_bytes};
 use crate::log::Counters;
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -14,15 +14,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const GROUP_BYTES_MAX: u64 = 8 << 20;
 
 /// Frames to be written together.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(super) struct Pending<B> {
     pub(super) promise: Promise,
-    pub(super) frames: Vec<Bytes>,
+    pub(super) batches: Vec<B>,
     pub(super) chain: Option<Chain>,
+    frames: usize,
     bytes: u64,
 }
 
-impl Pending {
+impl<B> Pending<B> {
+    fn new(chain: Option<Chain>) -> Self {
+        Self { promise: Promise::default(), batches: Vec::new(), chain, frames: 0, bytes: 0 }
+    }
+
     /// Whether a batch of `bytes` in `chain` may go with it, where a group has at most `bytes_max`.
     fn takes(&self, bytes: u64, chain: Option<&Chain>, bytes_max: u64) -> bool {
         let same = match (&self.chain, chain) {
@@ -35,27 +39,24 @@ impl Pending {
 }
 
 /// What the thread is to do next.
-#[derive(Debug)]
-pub(super) enum Job {
-    Write(Pending),
+pub(super) enum Job<B> {
+    Write(Pending<B>),
     Truncate { before: u64, promise: Promise },
     Close,
 }
 
 /// Shared by the writers and the log's thread.
-#[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Shared<B> {
     options: GroupOptions,
     /// The most bytes, as they will stand on disk, that the log takes at a time.
     unsynced_bytes_max: u64,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<B>>,
     work: Condvar,
     room: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    groups: VecDeque<Pending>,
+struct Queue<B> {
+    groups: VecDeque<Pending<B>>,
     truncations: VecDeque<(u64, Promise)>,
     bytes: u64,
     frames: usize,
@@ -64,7 +65,21 @@ struct Queue {
     ended: Option<WalError>,
 }
 
-impl Shared {
+impl<B> Default for Queue<B> {
+    fn default() -> Self {
+        Self {
+            groups: VecDeque::new(),
+            truncations: VecDeque::new(),
+            bytes: 0,
+            frames: 0,
+            closed: false,
+            counters: Counters::default(),
+            ended: None,
+        }
+    }
+}
+
+impl<B: Batch> Shared<B> {
     pub(super) fn new(options: GroupOptions, unsynced_bytes_max: u64) -> Self {
         let unsynced_bytes_max = unsynced_bytes_max - MARK_BYTES as u64;
         Self {
@@ -76,12 +91,13 @@ impl Shared {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Queue<B>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, frames: Vec<Bytes>, chain: Option<&Chain>) -> Result<Ticket, WalError> {
-        let bytes: u64 = frames.iter().map(|frame| frame_bytes(frame.len()) as u64).sum();
+    pub(super) fn push(&self, batch: B, chain: Option<&Chain>) -> Result<Ticket, WalError> {
+        let frames = batch.frames();
+        let bytes: u64 = (0..frames).map(|at| frame_bytes(batch.frame_bytes(at)) as u64).sum();
         if bytes > self.unsynced_bytes_max {
             return Err(WalError::UnsyncedFull { bytes, max: self.unsynced_bytes_max });
         }
@@ -93,7 +109,7 @@ impl Shared {
             }
             // A batch larger than the bound is taken alone, else it could never be.
             let fits = queue.bytes + bytes <= self.options.queue_bytes_max
-                && queue.frames + frames.len() <= self.options.queue_frames_max;
+                && queue.frames + frames <= self.options.queue_frames_max;
             if fits || queue.frames == 0 {
                 break;
             }
@@ -106,14 +122,15 @@ impl Shared {
             }
         }
         queue.bytes += bytes;
-        queue.frames += frames.len();
+        queue.frames += frames;
         if queue.groups.back().is_none_or(|last| !last.takes(bytes, chain, group_bytes_max)) {
-            queue.groups.push_back(Pending { chain: chain.cloned(), ..Pending::default() });
+            queue.groups.push_back(Pending::new(chain.cloned()));
         }
         let Some(last) = queue.groups.back_mut() else { return Err(WalError::Closed) };
-        let ticket = Ticket::new(Arc::clone(&last.promise.0), last.frames.len() as u64, frames.len() as u64);
+        let ticket = Ticket::new(Arc::clone(&last.promise.0), last.frames as u64, frames as u64);
         last.bytes += bytes;
-        last.frames.extend(frames);
+        last.frames += frames;
+        last.batches.push(batch);
         drop(queue);
         self.work.notify_one();
         Ok(ticket)
@@ -133,7 +150,7 @@ impl Shared {
     }
 
     /// Waits for something to do.
-    pub(super) fn next(&self) -> Job {
+    pub(super) fn next(&self) -> Job<B> {
         let mut queue = self.queue();
         loop {
             if let Some((before, promise)) = queue.truncations.pop_front() {
@@ -141,7 +158,7 @@ impl Shared {
             }
             if let Some(group) = queue.groups.pop_front() {
                 queue.bytes -= group.bytes;
-                queue.frames -= group.frames.len();
+                queue.frames -= group.frames;
                 drop(queue);
                 self.room.notify_all();
                 return Job::Write(group);

@@ -71,18 +71,25 @@ pub(crate) fn frame_bytes(payload: usize) -> usize {
 
 /// Appends a frame to `out`. The caller has checked its size against [`FRAME_BYTES_LIMIT`].
 pub(crate) fn encode_frame(out: &mut Vec<u8>, seq: u64, payload: &[u8], seeds: &Seeds) {
-    let word = (payload.len() as u32 & FRAME_BYTES_LIMIT) | FRAME;
+    let _ = put_frame(out, seq, seeds, |out| out.extend_from_slice(payload));
+}
+
+/// Appends to `out` a frame whose payload `put` appends; answers the payload's size, which the caller must check
+/// against [`FRAME_BYTES_LIMIT`] before it uses the frame.
+pub(crate) fn put_frame(out: &mut Vec<u8>, seq: u64, seeds: &Seeds, put: impl FnOnce(&mut Vec<u8>)) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; PREFIX]);
+    put(out);
+    let len = out.len() - start - PREFIX;
+    let word = (len as u32 & FRAME_BYTES_LIMIT) | FRAME;
+    out[start..start + 4].copy_from_slice(&word.to_le_bytes());
+    out[start + 8..start + PREFIX].copy_from_slice(&seq.to_le_bytes());
     let crc = crc32c::crc32c_append(seeds.frame, &word.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc, &seq.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc, payload);
-    let mut prefix = [0; PREFIX];
-    prefix[..4].copy_from_slice(&word.to_le_bytes());
-    prefix[4..8].copy_from_slice(&crc.to_le_bytes());
-    prefix[8..].copy_from_slice(&seq.to_le_bytes());
-    out.extend_from_slice(&prefix);
-    out.extend_from_slice(payload);
-    let padding = frame_bytes(payload.len()) - PREFIX - payload.len();
+    let crc = crc32c::crc32c_append(crc, &out[start + 8..]);
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    let padding = frame_bytes(len) - PREFIX - len;
     out.extend_from_slice(&[0; ALIGN][..padding]);
+    len
 }
 
 /// Appends a mark to `out`, to be written at byte `offset` of its file.

@@ -84,7 +84,7 @@ mod header;
 mod scan;
 
 pub(crate) use frame::{
-    Item, MARK_BYTES, Mark, Seeds, encode_frame, encode_mark, frame_bytes, parse, payloads,
+    Item, MARK_BYTES, Mark, Seeds, encode_frame, encode_mark, frame_bytes, parse, payloads, put_frame,
 };
 pub(crate) use header::{HEADER_BYTES, Header};
 pub(crate) use scan::{Found, Scanner};

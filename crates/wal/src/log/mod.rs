@@ -6,16 +6,18 @@
 
 pub(crate) mod begin;
 mod outcome;
+mod payload;
 pub(crate) mod recover;
 mod spare;
 pub(crate) mod table;
 
 pub use outcome::{Appended, Counters, Durable, Lost, Options, Recovery, Scan, SegmentInfo};
+pub use payload::Payload;
 pub use spare::{Spare, SpareJob};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
-use crate::format::{FRAME_BYTES_LIMIT, MARK_BYTES, Mark, Seeds, encode_frame, encode_mark, frame_bytes};
+use crate::format::{FRAME_BYTES_LIMIT, MARK_BYTES, Mark, Seeds, encode_mark, put_frame};
 use crate::reader::Reader;
 use seawall_core::WallMs;
 use spare::Spares;
@@ -85,7 +87,7 @@ impl<D: Disk> Log<D> {
     pub fn append<I>(&mut self, frames: I, now: WallMs) -> Result<Appended, WalError>
     where
         I: IntoIterator,
-        I::Item: AsRef<[u8]>,
+        I::Item: Payload,
     {
         if self.active.is_none() {
             self.begin(&[], now)?;
@@ -198,7 +200,7 @@ impl<D: Disk> Log<D> {
     fn encode<I>(&mut self, frames: I, now: WallMs) -> Result<u64, WalError>
     where
         I: IntoIterator,
-        I::Item: AsRef<[u8]>,
+        I::Item: Payload,
     {
         let Some(active) = &self.active else { return Ok(0) };
         let start = self.unsynced.len();
@@ -207,17 +209,16 @@ impl<D: Disk> Log<D> {
         let mark = self.mark(active, now);
         encode_mark(&mut self.unsynced, active.offset, &mark, &active.seeds);
         for frame in frames {
-            let payload = frame.as_ref();
-            if payload.len() > max as usize {
-                return Err(WalError::FrameTooLarge { bytes: payload.len() as u64, max: u64::from(max) });
+            let offset = active.offset + (self.unsynced.len() - start) as u64;
+            let len = put_frame(&mut self.unsynced, seq, &active.seeds, |out| frame.put(out));
+            if len > max as usize {
+                return Err(WalError::FrameTooLarge { bytes: len as u64, max: u64::from(max) });
             }
-            let bytes = (self.unsynced.len() + frame_bytes(payload.len())) as u64;
+            let bytes = self.unsynced.len() as u64;
             if bytes > self.options.unsynced_bytes_max {
                 return Err(WalError::UnsyncedFull { bytes, max: self.options.unsynced_bytes_max });
             }
-            let offset = active.offset + (self.unsynced.len() - start) as u64;
             note(&mut self.places, Place { seq, offset, epoch: active.seeds.epoch });
-            encode_frame(&mut self.unsynced, seq, payload, &active.seeds);
             seq += 1;
         }
         if seq == self.next {

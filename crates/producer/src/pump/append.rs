@@ -1,0 +1,342 @@
+//! Batches on their way to the disk.
+//!
+//! The next batch is made, and waits at the log, while the one before is written: the log's thread goes from one sync to
+//! the next. They are a [`Chain`], so when one is refused, so are those behind it, and all of them come back in order.
+
+use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
+use super::lane::{Load, Sent};
+use super::{Done, Pump};
+use crate::answer::{Answer, Settled};
+use crate::grade::Safe;
+use crate::inbox::{Duty, Entry};
+use crate::spill::keys::Bucket;
+use crate::spill::progress::Proof;
+use crate::spill::{self, Records, frame};
+use crate::stats::Path;
+use seawall_core::{Durability, Nanos, Outgoing};
+use seawall_wal::{Appended, Chain, Disk, WalError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// After so many failed appends in a row keys go on though their progress is not on disk.
+const UNPROVEN_AFTER: u32 = 3;
+
+/// One batch.
+struct Batch {
+    number: u64,
+    duties: Vec<Duty>,
+    records: Arc<Records>,
+    /// What the records may take on disk.
+    weight: u64,
+    checkpoint: Option<Checkpoint>,
+    answer: Option<Result<Appended, WalError>>,
+}
+
+/// A batch ends with the progress up to here, which proves the delivery of records of these keys.
+struct Checkpoint {
+    proof: Proof,
+    proven: Vec<(u64, Bucket)>,
+}
+
+/// All batches on their way, oldest first.
+#[derive(Default)]
+pub(super) struct Appends {
+    batches: VecDeque<Batch>,
+    chain: Chain,
+    number: u64,
+}
+
+/// What came of the oldest batches.
+enum Outcome {
+    Written(Batch, Appended),
+    /// This one failed, and the others were behind it.
+    Refused(Vec<Batch>, WalError),
+}
+
+impl Batch {
+    fn into_entries(self) -> impl Iterator<Item = Entry> {
+        let records = Records::take(self.records);
+        records.into_iter().zip(self.duties).map(|(outgoing, duty)| Entry { outgoing, duty })
+    }
+}
+
+impl Appends {
+    /// What the records of all batches may take on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.batches.iter().map(|batch| batch.weight).sum()
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.batches.iter().map(|batch| batch.duties.len()).sum()
+    }
+
+    pub(super) fn abandon(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        std::mem::take(&mut self.batches).into_iter().flat_map(Batch::into_entries)
+    }
+
+    /// Whether one more, of at most `most` at a time, may go on its way: not behind one that is known to have failed.
+    fn is_open(&self, most: usize) -> bool {
+        let failed = |batch: &Batch| matches!(batch.answer, Some(Err(_)));
+        self.batches.len() < most && !self.batches.iter().any(failed)
+    }
+
+    fn answered(&mut self, number: u64, answer: Result<Appended, WalError>) {
+        if let Some(batch) = self.batches.iter_mut().find(|batch| batch.number == number) {
+            batch.answer = Some(answer);
+        }
+    }
+
+    /// The oldest batch, once it is answered; if it was refused, with all behind it, once they are.
+    fn next_outcome(&mut self) -> Option<Outcome> {
+        let answer = self.batches.front()?.answer.clone()?;
+        match answer {
+            Ok(appended) => Some(Outcome::Written(self.batches.pop_front()?, appended)),
+            Err(error) => self.batches.iter().all(|batch| batch.answer.is_some()).then(|| {
+                self.chain = Chain::default();
+                Outcome::Refused(self.batches.drain(..).collect(), error)
+            }),
+        }
+    }
+}
+
+/// Records to be written together.
+#[derive(Default)]
+struct Draft {
+    records: Vec<Outgoing>,
+    duties: Vec<Duty>,
+    weight: usize,
+}
+
+/// Why the disk takes nothing although the file system would.
+#[derive(Debug, thiserror::Error)]
+#[error("the spill's budget is used up: {used} of {max} bytes for records")]
+struct BudgetUsedUp {
+    used: u64,
+    max: u64,
+}
+
+impl<D: Disk> Backlog<D> {
+    /// The next records to be written together; `Err`: there is no room even for one of them.
+    fn next_batch(&mut self) -> Result<Draft, BudgetUsedUp> {
+        let mut draft = Draft::default();
+        let Some(first) = self.queue.front().map(|entry| entry.duty.weight as u64) else {
+            return Ok(draft);
+        };
+        let in_flight = self.appends.bytes();
+        let Some(room) = self.room.batch(first, in_flight) else {
+            let full = BudgetUsedUp { used: self.room.used, max: self.room.max };
+            // How much there is will be known when those on their way are written.
+            return if in_flight > 0 { Ok(draft) } else { Err(full) };
+        };
+        let most = self.batch_bytes.min(room as usize);
+        draft.records.reserve(self.queue.len());
+        draft.duties.reserve(self.queue.len());
+        while let Some(weight) = self.queue.front().map(|entry| entry.duty.weight) {
+            if !draft.duties.is_empty() && draft.weight + weight > most {
+                break;
+            }
+            let Some(Entry { outgoing, duty }) = self.queue.pop_front() else { break };
+            draft.weight += weight;
+            draft.records.push(outgoing);
+            draft.duties.push(duty);
+        }
+        Ok(draft)
+    }
+}
+
+impl<D: Disk> Pump<D> {
+    /// Has batches written, where there is something to write, as many as may be on their way.
+    pub(super) fn append(&mut self, now: Nanos) {
+        while self.append_one(now) {}
+    }
+
+    /// Whether a batch went on its way.
+    fn append_one(&mut self, now: Nanos) -> bool {
+        let Some(backlog) = &mut self.backlog else { return false };
+        if !backlog.appends.is_open(backlog.spill.appends_max()) {
+            return false;
+        }
+        let checkpoint = backlog.checkpoint(now);
+        if backlog.queue.is_empty() && checkpoint.is_none() {
+            if backlog.fresh.0 > 0 {
+                let at = backlog.fresh_since.plus(CHECKPOINT_AFTER);
+                self.wake(at);
+            }
+            return false;
+        }
+        if !backlog.is_usable(now) {
+            let at = backlog.retry_at;
+            self.wake(at);
+            return false;
+        }
+        let draft = match backlog.next_batch() {
+            Ok(batch) => batch,
+            Err(full) => {
+                self.not_appended(Vec::new(), &full, now);
+                self.finish_ended(now);
+                Draft::default()
+            }
+        };
+        if draft.duties.is_empty() && checkpoint.is_none() {
+            return false;
+        }
+        self.write(draft, checkpoint);
+        true
+    }
+
+    fn write(&mut self, draft: Draft, checkpoint: Option<Proof>) {
+        let Some(backlog) = &mut self.backlog else { return };
+        let Draft { records, duties, weight } = draft;
+        let records = Arc::new(Records::new(records));
+        let progress = checkpoint.as_ref().map(frame::progress);
+        let checkpoint = checkpoint.map(|proof| {
+            backlog.fresh = (0, 0);
+            let proven = backlog.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)).collect();
+            Checkpoint { proof, proven }
+        });
+        let appends = &mut backlog.appends;
+        appends.number += 1;
+        let (number, weight) = (appends.number, weight as u64);
+        let batch = spill::Batch::Records(Arc::clone(&records), progress);
+        let appended = backlog.spill.append(batch, &appends.chain);
+        appends.batches.push_back(Batch { number, duties, records, weight, checkpoint, answer: None });
+        self.work.push(Box::pin(async move { Done::Appended(number, appended.await) }));
+    }
+
+    pub(super) fn appended(&mut self, number: u64, answer: Result<Appended, WalError>, now: Nanos) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.appends.answered(number, answer);
+        }
+        while let Some(outcome) = self.backlog.as_mut().and_then(|backlog| backlog.appends.next_outcome()) {
+            match outcome {
+                Outcome::Written(batch, appended) => self.written(batch, appended),
+                Outcome::Refused(batches, error) => self.refused(batches, &error, now),
+            }
+        }
+        self.finish_ended(now);
+    }
+
+    fn written(&mut self, batch: Batch, appended: Appended) {
+        let Some(backlog) = &mut self.backlog else { return };
+        let count = batch.duties.len() as u64;
+        backlog.next = appended.next;
+        (backlog.failures, backlog.trouble) = (0, None);
+        if batch.checkpoint.is_some() {
+            backlog.progress.done(appended.first + count);
+        }
+        backlog.room = backlog.spill.room();
+        self.shared.stats.count(self.selector.active(), Path::Spill, count);
+        let mut settled = Settled::default();
+        for ((duty, bytes), seq) in batch.duties.into_iter().zip(&batch.records.bytes).zip(appended.first..) {
+            self.on_disk(duty, seq, *bytes, &mut settled);
+        }
+        drop(settled);
+        self.settle_checkpoint(batch.checkpoint);
+    }
+
+    fn refused(&mut self, batches: Vec<Batch>, error: &WalError, now: Nanos) {
+        let (mut entries, mut checkpoints) = (Vec::new(), Vec::new());
+        for mut batch in batches {
+            checkpoints.push(batch.checkpoint.take());
+            entries.extend(batch.into_entries());
+        }
+        if let Some(backlog) = &mut self.backlog
+            && checkpoints.iter().any(Option::is_some)
+        {
+            backlog.fresh = (backlog.fresh.0.max(1), backlog.fresh.1);
+        }
+        self.not_appended(entries, error, now);
+        for checkpoint in checkpoints {
+            self.settle_checkpoint(checkpoint);
+        }
+    }
+
+    /// A batch ended, with or without success. Room comes back whether or not its progress could be written: it is room
+    /// that a full disk needs.
+    fn settle_checkpoint(&mut self, checkpoint: Option<Checkpoint>) {
+        let (Some(Checkpoint { proof, proven }), Some(backlog)) = (checkpoint, &mut self.backlog) else {
+            return;
+        };
+        // Nor do the keys wait for ever for a disk that takes nothing.
+        if backlog.failures == 0 || backlog.failures >= UNPROVEN_AFTER {
+            for (_, bucket) in proven {
+                backlog.keys.deliver(bucket);
+            }
+        } else {
+            backlog.unproven.extend(proven);
+        }
+        self.truncate(proof.watermark);
+    }
+
+    /// A record is on disk: its caller is told, or waits on.
+    fn on_disk(&mut self, mut duty: Duty, seq: u64, bytes: usize, settled: &mut Settled) {
+        let Some(backlog) = &mut self.backlog else { return };
+        backlog.keys.unqueue(duty.bucket);
+        backlog.keys.spill(duty.bucket);
+        backlog.records += 1;
+        backlog.bytes += bytes as u64;
+        if let Some((lane, place)) = duty.shadow
+            && let Some(Load::Live(sent)) = self.lanes[lane].flight.as_mut().map(|flight| &mut flight.load)
+            && let Some(sent) = sent.get_mut(place)
+        {
+            *sent = Sent::OnDisk { seq, bucket: duty.bucket, bytes };
+        }
+        let (asked, deadline) = (duty.asked, duty.deadline);
+        if asked <= Durability::Synced || duty.answer.is_settled() {
+            settled.add(&mut duty.answer, Ok(Safe::Spilled { seq }));
+            self.free(duty.weight, 1);
+        } else {
+            let answer = std::mem::replace(&mut duty.answer, Answer::nobody());
+            backlog.waiting.insert(seq, Waiting { answer, asked, deadline });
+            self.free(duty.weight, 0);
+        }
+    }
+
+    /// The disk did not take `entries`: they wait in memory, and so does the disk.
+    fn not_appended(&mut self, entries: Vec<Entry>, why: &(dyn std::error::Error + 'static), now: Nanos) {
+        let Some(backlog) = &mut self.backlog else { return };
+        backlog.failures += 1;
+        backlog.retry_at = now.plus(self.shared.options.backoff.delay(backlog.failures, 0));
+        let at = backlog.retry_at;
+        for entry in entries.into_iter().rev() {
+            backlog.queue.push_front(entry);
+        }
+        // Those whose key has nothing on disk may go to the sink, should it come back first.
+        let queue = std::mem::take(&mut backlog.queue);
+        let mut back = Vec::new();
+        for entry in queue {
+            if entry.duty.shadow.is_none() && backlog.keys.on_disk(entry.duty.bucket) {
+                backlog.queue.push_back(entry);
+            } else {
+                backlog.keys.unqueue(entry.duty.bucket);
+                back.push(entry);
+            }
+        }
+        let lanes = self.lanes.len();
+        for mut entry in back.into_iter().rev() {
+            if let Some((lane, place)) = entry.duty.shadow.take() {
+                let flight = self.lanes[lane].flight.as_mut();
+                if let Some(Load::Live(sent)) = flight.map(|flight| &mut flight.load)
+                    && let Some(sent) = sent.get_mut(place)
+                {
+                    *sent = Sent::Mine(entry);
+                }
+            } else {
+                let lane = entry.duty.bucket.lane(lanes).unwrap_or(0);
+                self.lanes[lane].push_back_to_front(entry);
+            }
+        }
+        self.wake(at);
+        self.show_trouble(why);
+    }
+
+    /// Calls that ended while records of theirs were on their way to the disk.
+    fn finish_ended(&mut self, now: Nanos) {
+        for at in 0..self.lanes.len() {
+            let ended = self.lanes[at].flight.as_mut().filter(|flight| !flight.has_queued());
+            if let Some(answers) = ended.and_then(|flight| flight.answers.take()) {
+                self.answered(at, answers, now);
+            }
+        }
+    }
+}
