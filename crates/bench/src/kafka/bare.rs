@@ -142,7 +142,7 @@ pub(crate) fn one_send(ground: &Ground, load: &Load) -> Result<f64, BenchError> 
 }
 
 /// One thread that hands over as fast as the client takes records.
-pub(super) fn write_threaded(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
+pub(crate) fn write_threaded(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
     let producer: ThreadedProducer<Acknowledged> = producer_config(ground)
         .create_with_context(Acknowledged::default())
         .map_err(BenchError::of("rdkafka"))?;

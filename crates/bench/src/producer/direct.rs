@@ -23,6 +23,7 @@ pub(super) fn contests(effort: &Effort, ground: &Rc<Ground>) -> Result<Vec<Conte
     topic(ground)?;
     let load = Load::new(effort.scaled(300_000), 1_024);
     Ok(vec![
+        open_loop(ground, &load),
         throughput(ground, &load),
         processor_time(ground, &load),
         one_send(ground, effort),
@@ -74,6 +75,51 @@ fn write(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
     written?;
     ground.runtime.block_on(producer.close(Duration::from_secs(5)));
     Ok(load.records as f64 / took.as_secs_f64())
+}
+
+/// One task hands records over as fast as there is room, and nobody waits for a receipt: as the client's own producer is
+/// driven, with as much memory as its queue.
+fn flood(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
+    let options = ProducerOptions { memory_records_max: 1 << 20, ..ProducerOptions::default() };
+    let producer = producer(ground, options, &Arc::new(AtomicBool::new(true)))?;
+    let (topic, delivered) = (Arc::<str>::from(TOPIC), Arc::new(AtomicU64::new(0)));
+    let flood = {
+        let (producer, load, delivered) = (producer.clone(), load.clone(), Arc::clone(&delivered));
+        async move {
+            for number in 0..load.records {
+                let delivered = Arc::clone(&delivered);
+                let heard = move |outcome: seawall_producer::Outcome| {
+                    delivered.fetch_add(u64::from(outcome.is_ok()), Relaxed);
+                };
+                let _ = producer.send_buffered(outgoing(&load, &topic, number), heard).await?;
+            }
+            producer.close(Duration::from_mins(1)).await;
+            Ok::<_, seawall_producer::SendError>(())
+        }
+    };
+    let (sent, took) = timed(|| ground.runtime.block_on(ground.runtime.spawn(flood)));
+    sent.map_err(BenchError::of("producer"))?.map_err(BenchError::of("producer"))?;
+    let done = delivered.load(Relaxed);
+    if done != load.records {
+        return Err(BenchError::Incomplete { who: "producer".to_owned(), done, asked: load.records });
+    }
+    Ok(load.records as f64 / took.as_secs_f64())
+}
+
+fn open_loop(ground: &Rc<Ground>, load: &Load) -> Contest {
+    let at = |write: fn(&Ground, &Load) -> Result<f64, BenchError>| {
+        let (ground, load) = (Rc::clone(ground), load.clone());
+        move || write(&ground, &load)
+    };
+    let client = Contender::new("rdkafka ThreadedProducer", version(), at(bare::write_threaded)).goal(0.95);
+    Contest {
+        name: "direct, as fast as it takes records, 1 KiB".to_owned(),
+        unit: "records/s",
+        rounds: 7,
+        better: Better::Higher,
+        ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), at(flood)),
+        peers: vec![client],
+    }
 }
 
 fn throughput(ground: &Rc<Ground>, load: &Load) -> Contest {

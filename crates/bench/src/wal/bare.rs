@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Appends to a file that grows.
 pub(super) fn append(load: Load, dir: &Path) -> Result<Contender, BenchError> {
     let bare = opened(dir)?;
-    Ok(contender("bare write + fdatasync, appending", versions::of_kernel(), load, bare).goal(1.0))
+    Ok(contender("bare write + fdatasync, appending", versions::of_kernel(), load, vec![bare]).goal(1.0))
 }
 
 /// A file that grows.
@@ -29,7 +29,8 @@ pub(super) fn existing(load: Load, dir: &Path) -> Result<Contender, BenchError> 
         .and_then(|()| file.rewind())
         .map_err(BenchError::io(path.display()))?;
     let bare = Bare { file, path, wrap: Some(SEGMENT_BYTES), at: 0, buffer: Vec::new() };
-    Ok(contender("bare write + fdatasync, over existing bytes", versions::of_kernel(), load, bare).goal(0.75))
+    Ok(contender("bare write + fdatasync, over existing bytes", versions::of_kernel(), load, vec![bare])
+        .goal(0.75))
 }
 
 struct Bare {

@@ -12,10 +12,11 @@ mod record;
 use crate::compare::{BenchError, Better, Contender, Contest, Effort, timed};
 use record::Records;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 const FRAME_BYTES: usize = 1024;
-/// Large enough that files change several times in a run, small enough to stay in the page cache.
-pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
+/// Our default. Files change a few times in a run, and stay in the page cache.
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// The log's contests.
 ///
@@ -28,7 +29,7 @@ pub(crate) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
     }
     let mut contests = Vec::new();
     for (per_sync, groups) in [(64, 24), (256, 12)] {
-        let load = Load { per_sync, groups: effort.scaled(groups), form: Form::Frames };
+        let load = Load { per_sync, groups: effort.scaled(groups), form: Form::Frames, callers: 1 };
         let dir = |name: &str| fresh(&root, per_sync, name);
         let bare = vec![bare::append(load, &dir("append")?)?, bare::existing(load, &dir("existing")?)?];
         contests.push(Contest {
@@ -101,6 +102,18 @@ pub(crate) struct Load {
     pub(crate) per_sync: usize,
     pub(crate) groups: u64,
     pub(crate) form: Form,
+    /// How many write at once, each waiting for its own groups.
+    pub(crate) callers: usize,
+}
+
+impl Load {
+    /// What is given to a log: frames of [`FRAME_BYTES`], or values that are so many with what a record has beside them.
+    fn payloads(self) -> Vec<Vec<u8>> {
+        match self.form {
+            Form::Frames => frames(self.per_sync),
+            Form::Records => values(self.per_sync),
+        }
+    }
 }
 
 /// What is to be stored.
@@ -127,36 +140,60 @@ pub(crate) trait Durably {
     }
 }
 
-/// The contender that writes `load` to `log` in each round.
-pub(crate) fn contender(
+/// The contender that writes `load` to one log in each round: by a caller for each of `logs`, which are handles of it.
+pub(crate) fn contender<L: Durably + Send + 'static>(
     name: &str,
     version: impl Into<String>,
     load: Load,
-    mut log: impl Durably + 'static,
+    mut logs: Vec<L>,
 ) -> Contender {
-    let frames = frames(load.per_sync);
-    let mut records = Records::of(&frames);
+    let payloads = load.payloads();
+    let mut records: Vec<Records> = logs.iter().map(|_| Records::of(&payloads)).collect();
     Contender::new(name, version, move || {
-        let (written, took) = timed(|| match load.form {
-            Form::Frames => log.write_groups(&frames, load.groups),
-            Form::Records => (0..load.groups).try_for_each(|_| log.write(records.encoded())),
+        let groups = load.groups / logs.len() as u64;
+        // Before, not behind: everybody comes from work of its own to what is measured.
+        logs.iter_mut().try_for_each(Durably::tidy)?;
+        let write = |(log, records): (&mut L, &mut Records)| match load.form {
+            Form::Frames => log.write_groups(&payloads, groups),
+            Form::Records => (0..groups).try_for_each(|_| log.write(records.encoded())),
+        };
+        let callers = logs.iter_mut().zip(&mut records);
+        let (written, took) = timed(|| {
+            thread::scope(|scope| {
+                // All are begun before the first is waited for.
+                let callers: Vec<_> = callers.map(|caller| scope.spawn(|| write(caller))).collect();
+                callers
+                    .into_iter()
+                    .try_for_each(|caller| caller.join().unwrap_or_else(|_| Err(panicked(load))))
+            })
         });
         written?;
-        log.tidy()?;
-        Ok((load.groups * load.per_sync as u64) as f64 / took.as_secs_f64())
+        Ok((groups * (logs.len() * load.per_sync) as u64) as f64 / took.as_secs_f64())
     })
+}
+
+fn panicked(load: Load) -> BenchError {
+    BenchError::Incomplete { who: "a caller".to_owned(), done: 0, asked: load.groups }
 }
 
 /// Random frames, the same for everybody.
 pub(crate) fn frames(count: usize) -> Vec<Vec<u8>> {
+    random(count, FRAME_BYTES)
+}
+
+/// Random values whose records are frames of as many bytes.
+pub(crate) fn values(count: usize) -> Vec<Vec<u8>> {
+    random(count, FRAME_BYTES - record::BESIDE_BYTES)
+}
+
+fn random(count: usize, bytes: usize) -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(7);
-    (0..count)
-        .map(|_| {
-            let mut frame = vec![0; FRAME_BYTES];
-            random.fill(&mut frame);
-            frame
-        })
-        .collect()
+    let mut bytes = vec![0; bytes];
+    let fill = |_| {
+        random.fill(&mut bytes);
+        bytes.clone()
+    };
+    (0..count).map(fill).collect()
 }
 
 pub(crate) fn fresh(root: &Path, per_sync: usize, name: &str) -> Result<PathBuf, BenchError> {

@@ -18,14 +18,14 @@ pub(crate) fn group_commit(load: Load, dir: &Path) -> Result<Contender, BenchErr
         .map_err(BenchError::of("wal"))?;
     let mut log = Grouped { group, next: 0, shared: shared(load.per_sync) };
     warm(&mut log, load)?;
-    Ok(contender("group commit", env!("CARGO_PKG_VERSION"), load, log))
+    Ok(contender("group commit", env!("CARGO_PKG_VERSION"), load, vec![log; load.callers]))
 }
 
 /// The engine alone.
 pub(super) fn log(load: Load, dir: &Path) -> Result<Contender, BenchError> {
     let mut log = Alone(open(dir)?);
     warm(&mut log, load)?;
-    Ok(contender("log", env!("CARGO_PKG_VERSION"), load, log))
+    Ok(contender("log", env!("CARGO_PKG_VERSION"), load, vec![log]))
 }
 
 fn open(dir: &Path) -> Result<Log<RealDisk>, BenchError> {
@@ -44,6 +44,7 @@ fn warm(log: &mut impl Durably, load: Load) -> Result<(), BenchError> {
     log.tidy()
 }
 
+#[derive(Clone)]
 struct Grouped {
     group: GroupCommit<RealDisk>,
     next: u64,

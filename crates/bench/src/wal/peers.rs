@@ -5,6 +5,7 @@ use crate::compare::{BenchError, Contender};
 use crate::versions;
 use protobuf::well_known_types::BytesValue;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A write-ahead log of segments; one entry a group, a chunk for each frame.
 pub(super) fn okaywal(load: Load, dir: &Path) -> Result<Contender, BenchError> {
@@ -16,9 +17,11 @@ pub(super) fn okaywal(load: Load, dir: &Path) -> Result<Contender, BenchError> {
         .buffer_bytes(load.per_sync * (FRAME_BYTES + 192))
         .open(okaywal::LogVoid)
         .map_err(BenchError::io("okaywal"))?;
-    Ok(contender("okaywal", versions::of_crate("okaywal"), load, OkayWal(log)).goal(1.0))
+    let callers = vec![OkayWal(log); load.callers];
+    Ok(contender("okaywal", versions::of_crate("okaywal"), load, callers).goal(1.0))
 }
 
+#[derive(Clone)]
 struct OkayWal(okaywal::WriteAheadLog);
 
 impl Durably for OkayWal {
@@ -43,11 +46,16 @@ pub(super) fn raft_engine(load: Load, dir: &Path) -> Result<Contender, BenchErro
     };
     let engine = raft_engine::Engine::open(config).map_err(BenchError::of("raft-engine"))?;
     let version = versions::of_crate("raft-engine");
-    Ok(contender("raft-engine", version, load, RaftEngine { engine, next: 1 }).goal(1.0))
+    let engine = Arc::new(engine);
+    let caller = |region| RaftEngine { engine: Arc::clone(&engine), region, next: 1 };
+    let callers = (1..=load.callers as u64).map(caller).collect();
+    Ok(contender("raft-engine", version, load, callers).goal(1.0))
 }
 
+/// Each caller has a region of its own, as TiKV's have.
 struct RaftEngine {
-    engine: raft_engine::Engine,
+    engine: Arc<raft_engine::Engine>,
+    region: u64,
     next: u64,
 }
 
@@ -62,8 +70,6 @@ impl raft_engine::MessageExt for Numbered {
     }
 }
 
-const REGION: u64 = 1;
-
 impl Durably for RaftEngine {
     fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), BenchError> {
         let mut batch = raft_engine::LogBatch::with_capacity(frames.len());
@@ -76,12 +82,12 @@ impl Durably for RaftEngine {
             entries.push(entry);
             self.next += 1;
         }
-        batch.add_entries::<Numbered>(REGION, &entries).map_err(BenchError::of("raft-engine"))?;
+        batch.add_entries::<Numbered>(self.region, &entries).map_err(BenchError::of("raft-engine"))?;
         self.engine.write(&mut batch, true).map(drop).map_err(BenchError::of("raft-engine"))
     }
 
     fn tidy(&mut self) -> Result<(), BenchError> {
-        self.engine.compact_to(REGION, self.next.saturating_sub(1_024));
+        self.engine.compact_to(self.region, self.next.saturating_sub(1_024));
         self.engine.purge_expired_files().map(drop).map_err(BenchError::of("raft-engine"))
     }
 }
@@ -93,7 +99,7 @@ pub(super) fn fjall(load: Load, dir: &Path) -> Result<Contender, BenchError> {
         .keyspace("frames", fjall::KeyspaceCreateOptions::default)
         .map_err(BenchError::of("fjall"))?;
     let log = Fjall { database, keyspace, next: 0 };
-    Ok(contender("fjall", versions::of_crate("fjall"), load, log).goal(1.0))
+    Ok(contender("fjall", versions::of_crate("fjall"), load, vec![log]).goal(1.0))
 }
 
 struct Fjall {
@@ -124,14 +130,18 @@ pub(super) fn sqlite(load: Load, dir: &Path) -> Result<Contender, BenchError> {
         )
         .map_err(BenchError::of(who))?;
     let version = format!("{} (SQLite {})", versions::of_crate("rusqlite"), rusqlite::version());
-    Ok(contender("rusqlite, WAL, synchronous FULL", version, load, Sqlite(connection)).goal(1.0))
+    let callers = vec![Sqlite(Arc::new(Mutex::new(connection))); load.callers];
+    Ok(contender("rusqlite, WAL, synchronous FULL", version, load, callers).goal(1.0))
 }
 
-struct Sqlite(rusqlite::Connection);
+/// It has one writer at a time.
+#[derive(Clone)]
+struct Sqlite(Arc<Mutex<rusqlite::Connection>>);
 
 impl Sqlite {
     fn insert(&mut self, frames: &[Vec<u8>]) -> rusqlite::Result<()> {
-        let transaction = self.0.transaction()?;
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = connection.transaction()?;
         {
             let mut insert = transaction.prepare_cached("INSERT INTO frame (bytes) VALUES (?1)")?;
             for frame in frames {

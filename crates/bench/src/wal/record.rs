@@ -5,6 +5,9 @@ use seawall_core::codec::{encode, put_bytes};
 use seawall_core::token::TOKEN_HEADER;
 use seawall_core::{Header, Record};
 
+/// What a record has beside its value: topic, key and id, and their lengths.
+pub(super) const BESIDE_BYTES: usize = 56;
+
 /// Records whose values are given frames. The buffers that they are encoded into are used again.
 pub(super) struct Records {
     keys: Vec<Bytes>,
@@ -50,6 +53,8 @@ mod tests {
         let second = records.encoded();
         for (frame, value) in first.iter().chain(second).zip(values.iter().cycle()) {
             assert!(frame.ends_with(value) && frame.len() > value.len() + TOKEN_HEADER.len());
+            let beside = frame.len() - value.len();
+            assert!(beside.abs_diff(BESIDE_BYTES) < 8, "{beside}");
         }
         assert_ne!(first, second);
     }
