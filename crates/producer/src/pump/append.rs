@@ -129,8 +129,9 @@ impl<D: Disk> Backlog<D> {
             return if in_flight > 0 { Ok(draft) } else { Err(full) };
         };
         let most = self.batch_bytes.min(room as usize);
-        draft.records.reserve(self.queue.len());
-        draft.duties.reserve(self.queue.len());
+        let likely = self.queue.len().min(most / first.max(1) as usize + 1);
+        draft.records.reserve(likely);
+        draft.duties.reserve(likely);
         while let Some(weight) = self.queue.front().map(|entry| entry.duty.weight) {
             if !draft.duties.is_empty() && draft.weight + weight > most {
                 break;

@@ -1,9 +1,9 @@
 //! The producer's one task: it owns the lanes and the spill, and does what [`route`](crate::route) decides.
 //!
 //! A record waits in the lane of its key. A lane has one call on its way at a time, so a key's calls follow each
-//! other. A record goes to the disk from the front of its lane, into one queue for all lanes, and the batches of
-//! that follow each other or come back together, so the disk's order is each key's order. From then until it is delivered its
-//! key is counted in [`Keys`](crate::spill::keys::Keys), and later records of the key follow it to the disk.
+//! other. A record goes to the disk from the front of its lane, into one queue for all lanes. Batches of that queue follow
+//! each other, or come back together, so the disk's order is each key's order. From then until it is delivered its key is
+//! counted in [`Keys`](crate::spill::keys::Keys), and later records of the key follow it to the disk.
 
 mod append;
 mod call;
