@@ -71,6 +71,11 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
+    /// For about so many.
+    pub(crate) fn of(answers: usize) -> Self {
+        Self { call: None, outcomes: Vec::with_capacity(answers) }
+    }
+
     pub(crate) fn add(&mut self, answer: &mut Answer, outcome: Outcome) {
         match std::mem::replace(&mut answer.0, To::Nobody) {
             To::Call { call, place } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 /// So many are copied into the room that there is; more come with their own.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 
 /// A record on its way, with the duty to answer for it.
 pub(crate) struct Entry {
@@ -32,6 +32,55 @@ pub(crate) struct Duty {
     pub(crate) shadow: Option<(usize, usize)>,
 }
 
+/// Entries, their records apart from their duties: the disk is given the records alone, all at once.
+#[derive(Default)]
+pub(crate) struct Entries {
+    records: Vec<Outgoing>,
+    duties: Vec<Duty>,
+}
+
+impl Entries {
+    pub(crate) fn with_capacity(entries: usize) -> Self {
+        Self { records: Vec::with_capacity(entries), duties: Vec::with_capacity(entries) }
+    }
+
+    pub(crate) fn push(&mut self, Entry { outgoing, duty }: Entry) {
+        self.records.push(outgoing);
+        self.duties.push(duty);
+    }
+
+    /// Takes all of `others`.
+    pub(crate) fn append(&mut self, others: &mut Self) {
+        if self.is_empty() && others.len() > FEW {
+            std::mem::swap(self, others);
+        } else {
+            self.records.append(&mut others.records);
+            self.duties.append(&mut others.duties);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.duties.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.duties.is_empty()
+    }
+
+    pub(crate) fn duties(&self) -> &[Duty] {
+        &self.duties
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Entry> {
+        let entry = |(outgoing, duty)| Entry { outgoing, duty };
+        self.records.drain(..).zip(self.duties.drain(..)).map(entry)
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<Outgoing>, Vec<Duty>) {
+        (self.records, self.duties)
+    }
+}
+
 /// A wish to end.
 pub(crate) struct Closing {
     pub(crate) within: Duration,
@@ -40,7 +89,7 @@ pub(crate) struct Closing {
 
 #[derive(Default)]
 struct State {
-    entries: Vec<Entry>,
+    entries: Entries,
     /// The pump sleeps.
     idle: bool,
     closed: bool,
@@ -56,7 +105,7 @@ pub(crate) struct Inbox {
 /// What a look found.
 #[derive(Default)]
 pub(crate) struct Look {
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Entries,
     pub(crate) closed: bool,
     pub(crate) closing: Option<Closing>,
 }
@@ -67,16 +116,12 @@ impl Inbox {
     }
 
     /// Hands records over, or gives them back where the producer is closed.
-    pub(crate) fn push(&self, mut entries: Vec<Entry>) -> Result<(), Vec<Entry>> {
+    pub(crate) fn push(&self, mut entries: Entries) -> Result<(), Entries> {
         let mut state = self.state();
         if state.closed {
             return Err(entries);
         }
-        if state.entries.is_empty() && entries.len() > FEW {
-            std::mem::swap(&mut state.entries, &mut entries);
-        } else {
-            state.entries.append(&mut entries);
-        }
+        state.entries.append(&mut entries);
         self.wake(state);
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::answer::{Answer, Call};
 use crate::error::{OpenError, SendError};
 use crate::grade::{Buffered, Grade, Outcome};
 use crate::ids::{Ids, NAMED_BYTES_MAX, Names};
-use crate::inbox::{Closing, Duty, Entry, Inbox};
+use crate::inbox::{Closing, Duty, Entries, Entry, Inbox};
 use crate::options::ProducerOptions;
 use crate::pump::Pump;
 use crate::route::Selector;
@@ -111,7 +111,7 @@ impl Producer {
         let call = Call::new(1);
         let mut entry = self.admit(outgoing, G::ASKED).await?;
         entry.duty.answer = call.answer(0);
-        self.hand_over(vec![entry]);
+        self.hand_over_one(entry);
         G::of(call.answered().await.pop().unwrap_or(Err(SendError::Lost)))
     }
 
@@ -162,7 +162,7 @@ impl Producer {
     ) -> Result<Buffered, SendError> {
         let mut entry = self.admit(outgoing, Durability::Buffered).await?;
         entry.duty.answer = Answer::callback(on_delivery);
-        self.hand_over(vec![entry]);
+        self.hand_over_one(entry);
         Ok(Buffered { _private: () })
     }
 
@@ -277,9 +277,15 @@ impl Producer {
         Entry { outgoing, duty }
     }
 
-    fn hand_over(&self, entries: Vec<Entry>) {
-        if let Err(refused) = self.shared().inbox.push(entries) {
-            for mut entry in refused {
+    fn hand_over_one(&self, entry: Entry) {
+        let mut entries = Entries::with_capacity(1);
+        entries.push(entry);
+        self.hand_over(entries);
+    }
+
+    fn hand_over(&self, entries: Entries) {
+        if let Err(mut refused) = self.shared().inbox.push(entries) {
+            for mut entry in refused.drain() {
                 entry.duty.answer.settle(Err(SendError::Closed));
             }
         }
@@ -289,7 +295,7 @@ impl Producer {
 /// Records that have room and are still with their caller; where it goes away, their room comes back.
 struct Drafts<'a> {
     producer: &'a Producer,
-    entries: Vec<Entry>,
+    entries: Entries,
     /// For those that are still to come.
     room: Room<'a>,
     /// When the last of them had room.
@@ -303,7 +309,7 @@ impl<'a> Drafts<'a> {
         let each = ENTRY_BYTES + NAMED_BYTES_MAX;
         let bytes = records.iter().map(|outgoing| size(outgoing) + each).sum();
         let room = shared.budget.take_ahead(bytes, records.len());
-        Self { producer, entries: Vec::with_capacity(records.len()), room, taken: shared.clock.now() }
+        Self { producer, entries: Entries::with_capacity(records.len()), room, taken: shared.clock.now() }
     }
 
     /// Room for one record more.
@@ -327,8 +333,8 @@ impl<'a> Drafts<'a> {
 
 impl Drop for Drafts<'_> {
     fn drop(&mut self) {
-        for entry in &self.entries {
-            self.producer.shared().budget.free(entry.duty.weight, 1);
+        for duty in self.entries.duties() {
+            self.producer.shared().budget.free(duty.weight, 1);
         }
     }
 }

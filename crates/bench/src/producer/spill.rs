@@ -103,8 +103,8 @@ impl Caller {
             let record = Record::new(key.clone(), value.clone());
             Outgoing { topic: Arc::clone(&self.topic), partition: None, record }
         };
-        let records = self.keys.iter().cycle().zip(self.values.iter().cycle()).map(record).take(records);
-        for answer in self.producer.send_all::<Synced>(records.collect()).await {
+        let records = self.keys.iter().zip(&self.values[..records]).map(record).collect();
+        for answer in self.producer.send_all::<Synced>(records).await {
             let receipt = answer.map_err(BenchError::of("producer"))?;
             if !matches!(receipt.place, Safe::Spilled { .. }) {
                 return Err(BenchError::Incomplete { who: "the disk".to_owned(), done: 0, asked: 1 });

@@ -4,16 +4,16 @@
 //! the next. They are a [`Chain`], so when one is refused, so are those behind it, and all of them come back in order.
 
 use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
-use super::lane::{Load, Sent};
+use super::lane::{Lane, Load, Sent};
 use super::{Done, Pump};
 use crate::answer::{Answer, Settled};
 use crate::grade::Safe;
-use crate::inbox::{Duty, Entry};
+use crate::inbox::{Duty, Entries, Entry, FEW};
 use crate::spill::keys::Bucket;
 use crate::spill::progress::Proof;
 use crate::spill::{self, Records, frame};
 use crate::stats::Path;
-use seawall_core::{Durability, Nanos, Outgoing};
+use seawall_core::{Durability, Nanos};
 use seawall_wal::{Appended, Chain, Disk, WalError};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -102,8 +102,7 @@ impl Appends {
 /// Records to be written together.
 #[derive(Default)]
 struct Draft {
-    records: Vec<Outgoing>,
-    duties: Vec<Duty>,
+    entries: Entries,
     weight: usize,
 }
 
@@ -116,6 +115,19 @@ struct BudgetUsedUp {
 }
 
 impl<D: Disk> Backlog<D> {
+    /// Whether these records of `weight` together are a batch: nobody is before them, their keys are on disk already, and
+    /// there is room.
+    fn takes_whole(&self, entries: &Entries, weight: usize, now: Nanos) -> bool {
+        let first = entries.duties().first().map_or(0, |duty| duty.weight as u64);
+        let room = self.room.batch(first, self.appends.bytes()).unwrap_or(0);
+        self.queue.is_empty()
+            && self.is_usable(now)
+            && !self.is_draining()
+            && self.appends.is_open(self.spill.appends_max())
+            && weight <= self.batch_bytes.min(room as usize)
+            && entries.duties().iter().all(|duty| self.keys.blocks(duty.bucket))
+    }
+
     /// The next records to be written together; `Err`: there is no room even for one of them.
     fn next_batch(&mut self) -> Result<Draft, BudgetUsedUp> {
         let mut draft = Draft::default();
@@ -130,16 +142,14 @@ impl<D: Disk> Backlog<D> {
         };
         let most = self.batch_bytes.min(room as usize);
         let likely = self.queue.len().min(most / first.max(1) as usize + 1);
-        draft.records.reserve(likely);
-        draft.duties.reserve(likely);
+        draft.entries = Entries::with_capacity(likely);
         while let Some(weight) = self.queue.front().map(|entry| entry.duty.weight) {
-            if !draft.duties.is_empty() && draft.weight + weight > most {
+            if !draft.entries.is_empty() && draft.weight + weight > most {
                 break;
             }
-            let Some(Entry { outgoing, duty }) = self.queue.pop_front() else { break };
+            let Some(entry) = self.queue.pop_front() else { break };
             draft.weight += weight;
-            draft.records.push(outgoing);
-            draft.duties.push(duty);
+            draft.entries.push(entry);
         }
         Ok(draft)
     }
@@ -149,6 +159,23 @@ impl<D: Disk> Pump<D> {
     /// Has batches written, where there is something to write, as many as may be on their way.
     pub(super) fn append(&mut self, now: Nanos) {
         while self.append_one(now) {}
+    }
+
+    /// Has `entries` written as one batch, as they came, where that is where each of them would go: the usual case while a
+    /// sink is away. Whether it did.
+    pub(super) fn append_whole(&mut self, entries: &mut Entries, now: Nanos) -> bool {
+        if entries.len() <= FEW || !self.lanes.iter().all(Lane::is_idle) {
+            return false;
+        }
+        let Some(backlog) = &mut self.backlog else { return false };
+        let weight = entries.duties().iter().map(|duty| duty.weight).sum();
+        if !backlog.takes_whole(entries, weight, now) {
+            return false;
+        }
+        entries.duties().iter().for_each(|duty| backlog.keys.queue(duty.bucket));
+        let checkpoint = backlog.checkpoint(now);
+        self.write(Draft { entries: std::mem::take(entries), weight }, checkpoint);
+        true
     }
 
     /// Whether a batch went on its way.
@@ -178,7 +205,7 @@ impl<D: Disk> Pump<D> {
                 Draft::default()
             }
         };
-        if draft.duties.is_empty() && checkpoint.is_none() {
+        if draft.entries.is_empty() && checkpoint.is_none() {
             return false;
         }
         self.write(draft, checkpoint);
@@ -187,7 +214,8 @@ impl<D: Disk> Pump<D> {
 
     fn write(&mut self, draft: Draft, checkpoint: Option<Proof>) {
         let Some(backlog) = &mut self.backlog else { return };
-        let Draft { records, duties, weight } = draft;
+        let Draft { entries, weight } = draft;
+        let (records, duties) = entries.into_parts();
         let records = Arc::new(Records::new(records));
         let progress = checkpoint.as_ref().map(frame::progress);
         let checkpoint = checkpoint.map(|proof| {
@@ -227,7 +255,7 @@ impl<D: Disk> Pump<D> {
         }
         backlog.room = backlog.spill.room();
         self.shared.stats.count(self.selector.active(), Path::Spill, count);
-        let mut settled = Settled::default();
+        let mut settled = Settled::of(batch.duties.len());
         for ((duty, bytes), seq) in batch.duties.into_iter().zip(&batch.records.bytes).zip(appended.first..) {
             self.on_disk(duty, seq, *bytes, &mut settled);
         }

@@ -287,7 +287,7 @@ impl<D: Disk> Pump<D> {
         let on_disk: Vec<Bucket> = sent.iter().filter_map(on_disk).collect();
         let mut again = Vec::new();
         let mut paths = [0_u64; 4];
-        let mut settled = Settled::default();
+        let mut settled = Settled::of(sent.len());
         for (sent, answer) in sent.into_iter().zip(answers) {
             match (sent, answer) {
                 (Sent::Mine(entry), Ok(_)) if on_disk.contains(&entry.duty.bucket) => again.push(entry),

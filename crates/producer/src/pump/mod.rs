@@ -93,8 +93,10 @@ impl<D: Disk> Pump<D> {
             self.shared.inbox.take(&mut look);
             let now = self.shared.clock.now();
             self.wake_at = now.plus(TICK);
-            for entry in look.entries.drain(..) {
-                self.take(entry);
+            if !self.append_whole(&mut look.entries, now) {
+                for entry in look.entries.drain() {
+                    self.take(entry);
+                }
             }
             if look.closed && self.closing.is_none() {
                 self.begin_closing(now, look.closing.take());
