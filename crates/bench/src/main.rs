@@ -22,6 +22,10 @@ use compare::{BenchError, Contest, Effort};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// That of the binary `seawall`, for everybody.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is measured under a name: what it has to compare. Those of one name are measured after each other.
 struct Part {
     name: &'static str,
