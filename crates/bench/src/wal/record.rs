@@ -6,7 +6,7 @@ use seawall_core::token::TOKEN_HEADER;
 use seawall_core::{Header, Record};
 
 /// What a record has beside its value: topic, key and id, and their lengths.
-pub(super) const BESIDE_BYTES: usize = 56;
+pub(super) const BESIDE_BYTES: usize = 48;
 
 /// Records whose values are given frames. The buffers that they are encoded into are used again.
 pub(super) struct Records {
