@@ -176,6 +176,13 @@ fn a_segment_made_ahead_is_used() {
     log.append(vec![vec![0; 1000]; 14], NOW).unwrap();
     log.append(vec![vec![0; 1000]; 14], NOW).unwrap();
     assert_eq!((log.counters().rolled, log.counters().recycled), (1, 1));
+    // One that takes longer than a segment lasts is still the one.
+    let slow = log.spare_job().unwrap();
+    log.append(vec![vec![0; 1000]; 14], NOW).unwrap();
+    assert_eq!((log.counters().rolled, log.counters().recycled), (2, 1));
+    assert!(log.spare_job().is_none(), "one at a time");
+    drop(slow);
+    assert!(log.spare_job().is_some(), "nobody makes one any more");
 }
 
 #[test]

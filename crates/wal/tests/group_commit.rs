@@ -13,7 +13,7 @@ use seawall_core::SystemClock;
 use seawall_wal::disk::SimDisk;
 use seawall_wal::{Chain, Disk, GroupCommit, GroupOptions, Log, Overflow, RealDisk, Ticket, WalError};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -183,6 +183,32 @@ fn nobody_is_at_the_files_of_a_log_that_is_closed() {
     thread::sleep(std::time::Duration::from_millis(50));
     gate.set(false);
     closer.join().unwrap();
+}
+
+#[test]
+fn one_segment_is_made_ahead_at_a_time_however_long_that_takes() {
+    let (gate, making) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+    gate.set(true);
+    let disk = {
+        let (gate, making) = (gate.clone(), Arc::clone(&making));
+        Hooked::new(SimDisk::new(1), move || {
+            if thread::current().name() == Some("seawall-wal-zero") {
+                making.fetch_add(1, SeqCst);
+                gate.pass();
+            }
+            true
+        })
+    };
+    let (log, _) = open(&disk, &options("/log")).unwrap();
+    let group = start(log, GroupOptions::default());
+    while group.segments().len() < 5 {
+        group.append(vec![Bytes::from(vec![1; 2000])]).unwrap().wait().unwrap();
+    }
+    // Others, if there were any, come that far.
+    thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(making.load(SeqCst), 1, "each further one is a file that nobody counts");
+    gate.set(false);
+    group.close().unwrap();
 }
 
 #[test]

@@ -93,9 +93,9 @@ impl<D: Disk> SpareJob<D> {
 impl<D: Disk> Log<D> {
     /// Work that would make the next roll cheap, where there is any: run it on another thread and hand the
     /// result to [`Log::add_spare`]. A log whose jobs are never run zeroes its segments as it goes. Offered once
-    /// a segment.
+    /// a segment, and not while an earlier one is under way: that may take longer than a segment lasts.
     pub fn spare_job(&mut self) -> Option<SpareJob<D>> {
-        if self.spares.asked || self.spares.len() > 0 || self.options.spares_max == 0 {
+        if self.spares.asked || self.spares.expected() > 0 || self.options.spares_max == 0 {
             return None;
         }
         self.spares.asked = true;
