@@ -15,7 +15,7 @@ use crate::spill::{self, Records, frame};
 use crate::stats::Path;
 use seawall_core::{Durability, Nanos};
 use seawall_wal::{Appended, Chain, Disk, WalError};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// After so many failed appends in a row keys go on though their progress is not on disk.
@@ -332,12 +332,17 @@ impl<D: Disk> Pump<D> {
         }
         // Those whose key has nothing on disk may go to the sink, should it come back first.
         let queue = std::mem::take(&mut backlog.queue);
-        let mut back = Vec::new();
+        let (mut back, mut calls) = (Vec::new(), BTreeSet::new());
         for entry in queue {
-            if entry.duty.shadow.is_none() && backlog.keys.on_disk(entry.duty.bucket) {
+            let bucket = entry.duty.bucket;
+            // What goes back to its call will come here again: nothing that follows it may be here before.
+            if entry.duty.shadow.is_some() && backlog.keys.on_disk(bucket) {
+                calls.insert(bucket);
+            }
+            if backlog.keys.on_disk(bucket) && !calls.contains(&bucket) {
                 backlog.queue.push_back(entry);
             } else {
-                backlog.keys.unqueue(entry.duty.bucket);
+                backlog.keys.unqueue(bucket);
                 back.push(entry);
             }
         }

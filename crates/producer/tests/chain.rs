@@ -1,0 +1,149 @@
+//! Several batches on their way to the disk at once, of which one is refused: each key's order holds on disk and in delivery,
+//! and every receipt is true.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+#[path = "../../wal/tests/harness/hooked.rs"]
+mod hooked;
+mod stage;
+
+use hooked::Hooked;
+use seawall_producer::{
+    Driver, Producer, ProducerOptions, Safe, SendError, Snapshot, SpillOptions, Synced, Target,
+};
+use seawall_testkit::SimClock;
+use seawall_testkit::runtime::live;
+use seawall_wal::disk::SimDisk;
+use stage::{Mood, Shelf, outgoing};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Whether the next syncs are done; those after them are.
+type Syncs = Arc<Mutex<VecDeque<bool>>>;
+
+/// A sync that fails has the log begin another segment, whose sync fails, too: the batch is refused.
+const REFUSED: [bool; 2] = [false, false];
+
+struct World {
+    clock: SimClock,
+    disk: Hooked<SimDisk>,
+    syncs: Syncs,
+    shelf: Shelf,
+}
+
+impl World {
+    fn new() -> Self {
+        let syncs = Syncs::default();
+        let next = Arc::clone(&syncs);
+        let disk = Hooked::failing(SimDisk::new(1), move || next.lock().unwrap().pop_front().unwrap_or(true));
+        Self { clock: SimClock::new(), disk, syncs, shelf: Shelf::new() }
+    }
+
+    fn open(&self, options: ProducerOptions) -> Producer {
+        let target = Target::new("kafka", self.shelf.clone());
+        Producer::open_on(self.disk.clone(), Arc::new(self.clock.clone()), options, vec![target]).unwrap()
+    }
+
+    fn script(&self, syncs: impl IntoIterator<Item = bool>) {
+        self.syncs.lock().unwrap().extend(syncs);
+    }
+
+    fn is_played(&self) -> bool {
+        self.syncs.lock().unwrap().is_empty()
+    }
+}
+
+/// Each record is a batch of its own.
+fn options() -> ProducerOptions {
+    let spill =
+        SpillOptions { disk_bytes_max: 2 << 20, batch_bytes: 1, ..SpillOptions::new("/spill", "tests") };
+    ProducerOptions {
+        record_bytes_max: 100_000,
+        patience: Duration::from_millis(100),
+        call_timeout: Duration::from_secs(2),
+        spill: Some(spill),
+        driver: Driver::Inline,
+        ..ProducerOptions::default()
+    }
+}
+
+async fn until(producer: &Producer, what: impl Fn(&Snapshot) -> bool) {
+    for _ in 0..10_000 {
+        if what(&producer.snapshot()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {:#?}", producer.snapshot());
+}
+
+fn place(receipt: Result<Synced, SendError>) -> u64 {
+    match receipt.unwrap().place {
+        Safe::Spilled { seq } => seq,
+        place @ Safe::Delivered { .. } => panic!("not on disk: {place:?}"),
+    }
+}
+
+/// All that lies on disk is delivered, each key in its order.
+async fn delivered(world: &World, producer: &Producer, sent: &[(&str, u64)]) {
+    world.shelf.set(Mood::Up);
+    until(producer, |snapshot| snapshot.backlog_records == 0).await;
+    for (key, n) in sent {
+        assert!(world.shelf.count(key, *n) > 0, "{key}:{n} had a receipt: {}", world.shelf.of(key));
+    }
+    world.shelf.judge().unwrap();
+}
+
+#[test]
+fn batches_behind_a_refused_one_come_back_and_follow_it() {
+    for refused in 0..4 {
+        let world = World::new();
+        live(&world.clock, async {
+            let producer = world.open(options());
+            world.shelf.set(Mood::Down);
+            let keys = ["a", "b"];
+            for key in keys {
+                producer.send::<Synced>(outgoing(key, 0)).await.unwrap();
+            }
+            world.script(vec![true; refused].into_iter().chain(REFUSED));
+            let sent: Vec<_> = (2..8).map(|n| (keys[n as usize % 2], n / 2)).collect();
+            let records = sent.iter().map(|(key, n)| outgoing(key, *n)).collect();
+            let places: Vec<u64> =
+                producer.send_all::<Synced>(records).await.into_iter().map(place).collect();
+            assert!(world.is_played(), "nothing was refused");
+            for key in keys {
+                let of = sent.iter().zip(&places).filter(|((other, _), _)| *other == key);
+                assert!(of.is_sorted_by_key(|(_, place)| place), "the disk's order of {key}: {places:?}");
+            }
+            assert_eq!(producer.snapshot().backlog_records, 8);
+            delivered(&world, &producer, &sent).await;
+            let snapshot = producer.snapshot();
+            assert_eq!((snapshot.backlog_bytes, snapshot.memory_records, snapshot.memory_bytes), (0, 0, 0));
+            producer.close(Duration::from_secs(1)).await;
+        });
+    }
+}
+
+#[test]
+fn what_follows_a_call_that_takes_long_follows_all_of_it_to_the_disk() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options());
+        world.shelf.set(Mood::Hang);
+        let call = tokio::spawn({
+            let (producer, records) = (producer.clone(), (0..2).map(|n| outgoing("a", n)).collect());
+            async move { producer.send_all::<Synced>(records).await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // The first of the call is written, the second is not, nor is what follows.
+        world.script([true].into_iter().chain(REFUSED));
+        let behind = producer.send::<Synced>(outgoing("a", 2)).await;
+        assert!(world.is_played(), "nothing was refused");
+        let answers = call.await.unwrap().into_iter().chain([behind]);
+        let places: Vec<u64> = answers.map(place).collect();
+        assert!(places.is_sorted(), "the disk's order: {places:?}");
+        delivered(&world, &producer, &[("a", 0), ("a", 1), ("a", 2)]).await;
+        producer.close(Duration::from_secs(1)).await;
+    });
+}
