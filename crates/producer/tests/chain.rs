@@ -1,5 +1,5 @@
 //! Several batches on their way to the disk at once, of which one is refused: each key's order holds on disk and in delivery,
-//! and every receipt is true.
+//! every receipt is true, and the room of what was delivered comes back.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -8,14 +8,17 @@ mod hooked;
 mod stage;
 
 use hooked::Hooked;
+use seawall_core::{Durability, Fault, Outgoing, Receipt, Sink, TopicPartition};
 use seawall_producer::{
     Driver, Producer, ProducerOptions, Safe, SendError, Snapshot, SpillOptions, Synced, Target,
 };
 use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
+use seawall_wal::Disk;
 use seawall_wal::disk::SimDisk;
 use stage::{Mood, Shelf, outgoing};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,7 +44,10 @@ impl World {
     }
 
     fn open(&self, options: ProducerOptions) -> Producer {
-        let target = Target::new("kafka", self.shelf.clone());
+        self.open_to(options, Target::new("kafka", self.shelf.clone()))
+    }
+
+    fn open_to(&self, options: ProducerOptions, target: Target) -> Producer {
         Producer::open_on(self.disk.clone(), Arc::new(self.clock.clone()), options, vec![target]).unwrap()
     }
 
@@ -144,6 +150,46 @@ fn what_follows_a_call_that_takes_long_follows_all_of_it_to_the_disk() {
         let places: Vec<u64> = answers.map(place).collect();
         assert!(places.is_sorted(), "the disk's order: {places:?}");
         delivered(&world, &producer, &[("a", 0), ("a", 1), ("a", 2)]).await;
+        producer.close(Duration::from_secs(1)).await;
+    });
+}
+
+/// Takes everything once it is told to, and never waits: more is delivered while progress is on its way to the disk.
+#[derive(Clone, Default)]
+struct AtOnce(Arc<Mutex<bool>>);
+
+impl Sink for AtOnce {
+    async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
+        let answer = |outgoing: &Outgoing| {
+            if !*self.0.lock().unwrap() {
+                return Err(Fault::new(seawall_core::Class::Transient, "no broker"));
+            }
+            let partition = TopicPartition::new(Arc::clone(&outgoing.topic), 0);
+            Ok(Receipt { partition, offset: 0, durability: Durability::Replicated })
+        };
+        records.iter().map(answer).collect()
+    }
+}
+
+#[test]
+fn room_comes_back_although_progress_came_while_room_was_made() {
+    let world = World::new();
+    live(&world.clock, async {
+        let sink = AtOnce::default();
+        let mut options = ProducerOptions { lanes: 1, batch_records: 1, ..options() };
+        options.replay.checkpoint_bytes = 1;
+        let producer = world.open_to(options, Target::new("kafka", sink.clone()));
+        for n in 0..20 {
+            let mut outgoing = outgoing("a", n);
+            outgoing.record.value = vec![b'x'; 50_000].into();
+            producer.send::<Synced>(outgoing).await.unwrap();
+        }
+        *sink.0.lock().unwrap() = true;
+        until(&producer, |snapshot| snapshot.backlog_records == 0).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let files = world.disk.list(Path::new("/spill/log")).unwrap();
+        let segments = files.iter().filter(|name| Path::new(name).extension().is_some_and(|e| e == "wal"));
+        assert_eq!(segments.count(), 1, "all of it was delivered: {files:?}");
         producer.close(Duration::from_secs(1)).await;
     });
 }

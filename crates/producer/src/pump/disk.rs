@@ -71,7 +71,10 @@ pub(super) struct Backlog<D: Disk> {
     checkpoint_bytes: u64,
     /// Runs that a checkpoint may tell of.
     pub(super) runs_max: usize,
-    truncating: bool,
+    /// Up to where the log is being truncated.
+    truncating: Option<u64>,
+    /// Up to where it may be: what was proven meanwhile waits for that one to end.
+    truncate_to: u64,
     /// Appends that failed in a row.
     pub(super) failures: u32,
     pub(super) retry_at: Nanos,
@@ -111,7 +114,8 @@ impl<D: Disk> Backlog<D> {
             fresh: (0, 0),
             fresh_since: now,
             checkpoint_bytes: replay.checkpoint_bytes,
-            truncating: false,
+            truncating: None,
+            truncate_to: 0,
             failures: 0,
             retry_at: now,
             trouble: None,
@@ -257,25 +261,29 @@ impl<D: Disk> Backlog<D> {
 impl<D: Disk> Pump<D> {
     pub(super) fn truncate(&mut self, before: u64) {
         let Some(backlog) = &mut self.backlog else { return };
-        if backlog.truncating {
+        backlog.truncate_to = backlog.truncate_to.max(before);
+        if backlog.truncating.is_some() {
             return;
         }
-        backlog.truncating = true;
-        let truncated = backlog.spill.truncate(before);
+        backlog.truncating = Some(backlog.truncate_to);
+        let truncated = backlog.spill.truncate(backlog.truncate_to);
         self.work.push(Box::pin(async move { Done::Truncated(truncated.await) }));
     }
 
     pub(super) fn truncated(&mut self, truncated: Result<u64, WalError>) {
         let Some(backlog) = &mut self.backlog else { return };
-        backlog.truncating = false;
+        let (done, to) = (backlog.truncating.take(), backlog.truncate_to);
         let room = backlog.spill.room();
         if room.used < backlog.room.used {
             // There is room again: nobody has to wait for the next attempt.
             backlog.retry_at = Nanos(0);
         }
         backlog.room = room;
-        if let Err(error) = truncated {
-            self.show_trouble(&error);
+        match truncated {
+            Ok(_) if done < Some(to) => self.truncate(to),
+            Ok(_) => {}
+            // The next progress tries again.
+            Err(error) => self.show_trouble(&error),
         }
     }
 
