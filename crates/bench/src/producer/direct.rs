@@ -22,9 +22,11 @@ const SEND_NS: f64 = 2_000.0;
 pub(super) fn contests(effort: &Effort, ground: &Rc<Ground>) -> Result<Vec<Contest>, BenchError> {
     topic(ground)?;
     let load = Load::new(effort.scaled(300_000), 1_024);
+    let threaded = ("rdkafka ThreadedProducer", bare::write_threaded as Write);
+    let futures = ("rdkafka FutureProducer", bare::write_futures as Write);
     Ok(vec![
-        open_loop(ground, &load),
-        throughput(ground, &load),
+        throughput(ground, &load, "as fast as it takes records", flood, threaded),
+        throughput(ground, &load, "acknowledged writes", write, futures),
         processor_time(ground, &load),
         one_send(ground, effort),
         replay(ground, &load, effort),
@@ -106,41 +108,29 @@ fn flood(ground: &Ground, load: &Load) -> Result<f64, BenchError> {
     Ok(load.records as f64 / took.as_secs_f64())
 }
 
-fn open_loop(ground: &Rc<Ground>, load: &Load) -> Contest {
-    let at = |write: fn(&Ground, &Load) -> Result<f64, BenchError>| {
+/// A round of writing `load`: records a second.
+type Write = fn(&Ground, &Load) -> Result<f64, BenchError>;
+
+/// Our way of writing beside the client's.
+fn throughput(ground: &Rc<Ground>, load: &Load, how: &str, ours: Write, client: (&str, Write)) -> Contest {
+    let at = |write: Write| {
         let (ground, load) = (Rc::clone(ground), load.clone());
         move || write(&ground, &load)
     };
-    let client = Contender::new("rdkafka ThreadedProducer", version(), at(bare::write_threaded)).goal(0.95);
+    let (name, theirs) = client;
     Contest {
-        name: "direct, as fast as it takes records, 1 KiB".to_owned(),
+        name: format!("direct, {how}, 1 KiB"),
         unit: "records/s",
         rounds: 7,
         better: Better::Higher,
-        ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), at(flood)),
-        peers: vec![client],
+        ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), at(ours)),
+        peers: vec![Contender::new(name, version(), at(theirs)).goal(0.95)],
     }
 }
 
-fn throughput(ground: &Rc<Ground>, load: &Load) -> Contest {
-    let at = |write: fn(&Ground, &Load) -> Result<f64, BenchError>| {
-        let (ground, load) = (Rc::clone(ground), load.clone());
-        move || write(&ground, &load)
-    };
-    let client = Contender::new("rdkafka FutureProducer", version(), at(bare::write_futures)).goal(0.95);
-    Contest {
-        name: "direct, acknowledged writes, 1 KiB".to_owned(),
-        unit: "records/s",
-        rounds: 7,
-        better: Better::Higher,
-        ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), at(write)),
-        peers: vec![client],
-    }
-}
-
-/// As above, in the processor time of this process: what else runs on the machine, the broker too, changes it little.
+/// Callers that wait, in the processor time of this process: what else runs on the machine, the broker too, changes it little.
 fn processor_time(ground: &Rc<Ground>, load: &Load) -> Contest {
-    let of = |write: fn(&Ground, &Load) -> Result<f64, BenchError>| {
+    let of = |write: Write| {
         let (ground, load) = (Rc::clone(ground), load.clone());
         move || {
             let before = cpu();

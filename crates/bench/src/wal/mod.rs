@@ -130,11 +130,6 @@ pub(crate) enum Form {
 pub(crate) trait Durably {
     fn write(&mut self, frames: &[Vec<u8>]) -> Result<(), BenchError>;
 
-    /// A round: each group is durable before the next is written.
-    fn write_groups(&mut self, frames: &[Vec<u8>], groups: u64) -> Result<(), BenchError> {
-        (0..groups).try_for_each(|_| self.write(frames))
-    }
-
     fn tidy(&mut self) -> Result<(), BenchError> {
         Ok(())
     }
@@ -154,7 +149,7 @@ pub(crate) fn contender<L: Durably + Send + 'static>(
         // Before, not behind: everybody comes from work of its own to what is measured.
         logs.iter_mut().try_for_each(Durably::tidy)?;
         let write = |(log, records): (&mut L, &mut Records)| match load.form {
-            Form::Frames => log.write_groups(&payloads, groups),
+            Form::Frames => (0..groups).try_for_each(|_| log.write(&payloads)),
             Form::Records => (0..groups).try_for_each(|_| log.write(records.encoded())),
         };
         let callers = logs.iter_mut().zip(&mut records);
