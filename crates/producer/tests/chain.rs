@@ -10,12 +10,12 @@ mod stage;
 use hooked::Hooked;
 use seawall_core::{Durability, Fault, Outgoing, Receipt, Sink, TopicPartition};
 use seawall_producer::{
-    Driver, Producer, ProducerOptions, Safe, SendError, Snapshot, SpillOptions, Synced, Target,
+    Driver, Producer, ProducerOptions, Safe, SendError, Snapshot, SpillOptions, State, Synced, Target,
 };
 use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
 use seawall_wal::Disk;
-use seawall_wal::disk::SimDisk;
+use seawall_wal::disk::{Fault as DiskFault, SimDisk};
 use stage::{Mood, Shelf, outgoing};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -129,6 +129,28 @@ fn batches_behind_a_refused_one_come_back_and_follow_it() {
             producer.close(Duration::from_secs(1)).await;
         });
     }
+}
+
+#[test]
+fn what_follows_a_batch_that_the_disk_refused_still_follows_it() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options());
+        world.shelf.set(Mood::Down);
+        producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+        until(&producer, |s| s.state == State::Spilling).await;
+        // The write fails, and so does the sync of the segment that it flees to: the first batch of these is refused.
+        world.disk.inner.arm(DiskFault::WriteEio);
+        world.disk.inner.arm(DiskFault::SyncEio);
+        let sent = producer.send_all::<Synced>((1..9).map(|n| outgoing("a", n)).collect()).await;
+        assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+        let counts = world.disk.inner.counts();
+        assert_eq!((counts.write_eio, counts.sync_eio), (1, 1));
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0).await;
+    });
+    assert_eq!(world.shelf.of("a"), "0 1 2 3 4 5 6 7 8");
+    world.shelf.judge().unwrap();
 }
 
 #[test]

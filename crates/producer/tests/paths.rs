@@ -11,7 +11,7 @@ use seawall_producer::{
 };
 use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
-use seawall_wal::disk::{Fault as DiskFault, Faults, SimDisk};
+use seawall_wal::disk::{Faults, SimDisk};
 use stage::{Mood, Shelf, outgoing};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -397,31 +397,6 @@ fn live_records_are_not_starved_by_the_replay() {
         assert!(producer.snapshot().backlog_records > 0, "the replay was still under way");
         until(&producer, |s| s.state == State::Direct).await;
     });
-    world.shelf.judge().unwrap();
-}
-
-#[test]
-fn what_follows_a_batch_that_the_disk_refused_still_follows_it() {
-    let world = World::new();
-    live(&world.clock, async {
-        // Each record is a batch, and all of them are on their way together.
-        let mut options = options();
-        options.spill.as_mut().unwrap().batch_bytes = 1;
-        let producer = world.open(options).unwrap();
-        world.shelf.set(Mood::Down);
-        producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
-        until(&producer, |s| s.state == State::Spilling).await;
-        // The write fails, and so does the sync of the segment that it flees to: the first batch of these is refused.
-        world.disk.arm(DiskFault::WriteEio);
-        world.disk.arm(DiskFault::SyncEio);
-        let sent = producer.send_all::<Synced>((1..9).map(|n| outgoing("a", n)).collect()).await;
-        assert!(sent.iter().all(Result::is_ok), "{sent:?}");
-        let counts = world.disk.counts();
-        assert_eq!((counts.write_eio, counts.sync_eio), (1, 1));
-        world.shelf.set(Mood::Up);
-        until(&producer, |s| s.backlog_records == 0).await;
-    });
-    assert_eq!(world.shelf.of("a"), "0 1 2 3 4 5 6 7 8");
     world.shelf.judge().unwrap();
 }
 

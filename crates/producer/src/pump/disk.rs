@@ -204,11 +204,9 @@ impl<D: Disk> Backlog<D> {
         let mut expired = Vec::new();
         while let Some(front) = self.queue.front() {
             // One that is in a call, too, goes back there.
-            if now < front.duty.deadline || front.duty.shadow.is_some() {
-                return (
-                    expired,
-                    if front.duty.shadow.is_some() { Nanos(u64::MAX) } else { front.duty.deadline },
-                );
+            let ends = if front.duty.shadow.is_some() { Nanos(u64::MAX) } else { front.duty.deadline };
+            if now < ends {
+                return (expired, ends);
             }
             if let Some(entry) = self.queue.pop_front() {
                 self.keys.unqueue(entry.duty.bucket);

@@ -147,14 +147,6 @@ impl<D: Disk> Pump<D> {
             self.keyless = (self.keyless + 1) % lanes;
             self.keyless
         });
-        // Its key's way is known already. A move less for every record of an outage.
-        if let Some(backlog) = &mut self.backlog
-            && self.lanes[lane].is_idle()
-            && backlog.keys.blocks(entry.duty.bucket)
-            && !backlog.is_draining()
-        {
-            return backlog.enqueue(entry);
-        }
         self.lanes[lane].push(entry);
     }
 

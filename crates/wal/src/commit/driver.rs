@@ -92,8 +92,8 @@ impl<D: Disk, B: Batch> Driver<D, B> {
         // Their writer may want them back, alone.
         drop(pending.batches);
         let answer = appended.and_then(|appended| self.log.sync(now).map(|_| appended.first));
-        if answer.is_err() {
-            let _ = chain.map(Chain::cut);
+        if let (Err(_), Some(chain)) = (&answer, chain) {
+            chain.cut();
         }
         pending.promise.finish(answer);
         self.look_ahead();
