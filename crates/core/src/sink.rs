@@ -55,10 +55,23 @@ pub trait Sink: Send + Sync + 'static {
     /// Writes `records`; the answer has one entry for each, in the same order. Records of one key are written
     /// in the order given. A dropped future leaves it unknown whether the records were written.
     fn send(&self, records: Vec<Outgoing>) -> impl Future<Output = Vec<Result<Receipt, Fault>>> + Send;
+
+    /// The same for records that the caller keeps, to send them again where that is needed. A sink that only reads
+    /// its records spares a copy of each by an implementation of its own; this one copies them.
+    fn send_shared(
+        &self,
+        records: Arc<Vec<Outgoing>>,
+    ) -> impl Future<Output = Vec<Result<Receipt, Fault>>> + Send {
+        self.send(Arc::unwrap_or_clone(records))
+    }
 }
 
 impl<S: Sink> Sink for Arc<S> {
     async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
         S::send(self, records).await
+    }
+
+    async fn send_shared(&self, records: Arc<Vec<Outgoing>>) -> Vec<Result<Receipt, Fault>> {
+        S::send_shared(self, records).await
     }
 }

@@ -59,7 +59,7 @@ pub struct ProducerOptions {
     pub batch_bytes: usize,
     /// The most records in one call of a sink (default 10,000).
     pub batch_records: usize,
-    /// Calls that may be on their way at once, 1 to 64: each serves the keys of one lane (default 8).
+    /// Calls that may be on their way at once, 1 to 64: each serves the keys of one lane (default 16).
     pub lanes: usize,
     /// After so long without an answer a call's records are put on disk too, and later ones of its lane do
     /// not wait for it (default 500 ms).
@@ -151,7 +151,7 @@ impl Default for ProducerOptions {
             linger: Duration::ZERO,
             batch_bytes: 4_000_000,
             batch_records: 10_000,
-            lanes: 8,
+            lanes: 16,
             patience: Duration::from_millis(500),
             call_timeout: Duration::from_mins(2),
             pressure: 0.5,

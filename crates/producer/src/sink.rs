@@ -8,12 +8,12 @@ use std::sync::Arc;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) trait ErasedSink: Send + Sync + 'static {
-    fn send_boxed(self: Arc<Self>, records: Vec<Outgoing>) -> BoxFuture<Vec<Result<Receipt, Fault>>>;
+    fn send_boxed(self: Arc<Self>, records: Arc<Vec<Outgoing>>) -> BoxFuture<Vec<Result<Receipt, Fault>>>;
 }
 
 impl<S: Sink> ErasedSink for S {
-    fn send_boxed(self: Arc<Self>, records: Vec<Outgoing>) -> BoxFuture<Vec<Result<Receipt, Fault>>> {
-        Box::pin(async move { self.send(records).await })
+    fn send_boxed(self: Arc<Self>, records: Arc<Vec<Outgoing>>) -> BoxFuture<Vec<Result<Receipt, Fault>>> {
+        Box::pin(async move { self.send_shared(records).await })
     }
 }
 

@@ -86,6 +86,7 @@ fn a_short_outage_is_waited_out_in_memory() {
         assert_eq!(producer.snapshot().sinks[0].records, [0, 3, 0, 0]);
     });
     assert_eq!(world.shelf.of("a"), "1 2 3 1 2 3");
+    assert_eq!(world.shelf.copied(), 0, "what may be sent again is shared with the sink");
     world.shelf.judge().unwrap();
 }
 

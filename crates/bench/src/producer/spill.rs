@@ -25,6 +25,13 @@ pub(super) fn contests(effort: &Effort) -> Result<Vec<Contest>, BenchError> {
         let dir = |name: &str| wal::fresh(&root.join(callers.to_string()), per_sync, name);
         let ours = spill(load, Spilling::open(&dir("spill")?)?);
         let mut peers = vec![wal::ours::group_commit(load, &dir("group-commit")?)?.goal(0.9)];
+        if callers > 1 {
+            // What the log's own bench gives for the batch: there one caller waits for each sync.
+            let mut alone =
+                wal::ours::group_commit(Load { callers: 1, ..load }, &dir("group-commit-alone")?)?.goal(0.9);
+            "group commit, its one caller of the wal bench".clone_into(&mut alone.name);
+            peers.push(alone);
+        }
         peers.extend(wal::spills(load, &dir)?);
         contests.push(Contest {
             name: format!("spilled, 1 KiB frames, {per_sync} to a receipt, {}", who(callers)),

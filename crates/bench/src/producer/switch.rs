@@ -13,11 +13,15 @@ pub(super) struct Switch<S> {
 
 impl<S: Sink> Sink for Switch<S> {
     async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
+        self.send_shared(Arc::new(records)).await
+    }
+
+    async fn send_shared(&self, records: Arc<Vec<Outgoing>>) -> Vec<Result<Receipt, Fault>> {
         if !self.up.load(Relaxed) {
             return records.iter().map(|_| Err(Fault::new(Class::Transient, "no broker"))).collect();
         }
         if let Some(to) = &self.to {
-            return to.send(records).await;
+            return to.send_shared(records).await;
         }
         let receipt = |outgoing: &Outgoing| Receipt {
             partition: TopicPartition::new(outgoing.topic.clone(), 0),

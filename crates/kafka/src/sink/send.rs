@@ -206,6 +206,10 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
+        self.send_shared(Arc::new(records)).await
+    }
+
+    async fn send_shared(&self, records: Arc<Vec<Outgoing>>) -> Vec<Result<Receipt, Fault>> {
         let mut answers = self.write(&records).await;
         if answers.iter().any(Result::is_err) {
             order::withhold(&records, &mut answers);

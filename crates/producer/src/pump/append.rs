@@ -4,7 +4,7 @@
 //! the next. They are a [`Chain`], so when one is refused, so are those behind it, and all of them come back in order.
 
 use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
-use super::lane::{Lane, Load, Sent};
+use super::lane::{Lane, Load, Sent, Stored};
 use super::{Done, Pump};
 use crate::answer::{Answer, Settled};
 use crate::grade::Safe;
@@ -308,7 +308,7 @@ impl<D: Disk> Pump<D> {
             && let Some(Load::Live(sent)) = self.lanes[lane].flight.as_mut().map(|flight| &mut flight.load)
             && let Some(sent) = sent.get_mut(place)
         {
-            *sent = Sent::OnDisk { seq, bucket: duty.bucket, bytes };
+            *sent = Sent::OnDisk(Stored { seq, bucket: duty.bucket, bytes });
         }
         let (asked, deadline) = (duty.asked, duty.deadline);
         if asked <= Durability::Synced || duty.answer.is_settled() {
@@ -353,7 +353,7 @@ impl<D: Disk> Pump<D> {
                 if let Some(Load::Live(sent)) = flight.map(|flight| &mut flight.load)
                     && let Some(sent) = sent.get_mut(place)
                 {
-                    *sent = Sent::Mine(entry);
+                    *sent = Sent::Mine(entry.duty);
                 }
             } else {
                 let lane = entry.duty.bucket.lane(lanes).unwrap_or(0);

@@ -1,24 +1,17 @@
 //! Calls of a sink: begun, taking long, ended.
 
-use super::lane::{Answers, Flight, Load, Replayed, Sent};
+use super::lane::{Answers, Flight, Load, Replayed, Sent, Stored};
 use super::{Done, Pump};
-use crate::answer::Settled;
-use crate::error::{Left, SendError};
-use crate::grade::Safe;
+use crate::error::Left;
 use crate::inbox::Entry;
 use crate::route::{Grant, Reported};
 use crate::sink::BoxFuture;
-use crate::spill::keys::Bucket;
-use crate::stats::Path;
 use futures_util::FutureExt;
-use seawall_core::{Class, Classify, Durability, Fault, Nanos, Outgoing, Receipt};
+use seawall_core::{Class, Classify, Fault, Nanos, Outgoing};
 use seawall_wal::Disk;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Calls in a row of which a part failed, before that part goes to the disk.
-const PARTLY_MAX: u32 = 2;
 
 /// What a sink did instead of answering.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -38,22 +31,6 @@ impl Classify for NoAnswer {
             Self::Short | Self::Panicked => Class::Bug,
         }
     }
-}
-
-/// Takes back the receipts of records that overtook an earlier one of their key in the same call, which is sent again:
-/// they follow it again.
-pub(super) fn in_order(buckets: impl Iterator<Item = Option<Bucket>>, mut answers: Answers) -> Answers {
-    let mut failed: Vec<(Bucket, Fault)> = Vec::new();
-    for (bucket, answer) in buckets.zip(&mut answers) {
-        let Some(bucket) = bucket.filter(|bucket| bucket.lane(1).is_some()) else { continue };
-        let earlier = failed.iter().find(|(other, _)| *other == bucket).map(|(_, fault)| fault.clone());
-        match (&answer, earlier) {
-            (Ok(_), Some(fault)) => *answer = Err(fault),
-            (Err(fault), None) if fault.class() != Class::Permanent => failed.push((bucket, fault.clone())),
-            _ => {}
-        }
-    }
-    answers
 }
 
 impl<D: Disk> Pump<D> {
@@ -153,8 +130,8 @@ impl<D: Disk> Pump<D> {
             }
             bytes += weight;
             deadline = deadline.min(entry.duty.deadline);
-            records.push(entry.outgoing.clone());
-            sent.push(Sent::Mine(entry));
+            records.push(entry.outgoing);
+            sent.push(Sent::Mine(entry.duty));
         }
         if sent.is_empty() {
             return None;
@@ -171,14 +148,16 @@ impl<D: Disk> Pump<D> {
         records: Vec<Outgoing>,
         deadline: Nanos,
     ) {
-        let answers = self.fly(grant, records);
-        self.lanes[at].flight = Some(Flight { grant, load, stalled: false, answers: None, deadline });
+        let records = Arc::new(records);
+        let answers = self.fly(grant, Arc::clone(&records));
+        self.lanes[at].flight =
+            Some(Flight { grant, records, load, stalled: false, answers: None, deadline });
         self.wake(grant.started.plus(self.shared.options.patience));
         self.work.push(Box::pin(async move { Done::Call { lane: at, answers: answers.await } }));
     }
 
     /// One call of a sink: as many answers as records, whatever it does.
-    pub(super) fn fly(&self, grant: Grant, records: Vec<Outgoing>) -> BoxFuture<Answers> {
+    pub(super) fn fly(&self, grant: Grant, records: Arc<Vec<Outgoing>>) -> BoxFuture<Answers> {
         let sink = Arc::clone(&self.shared.targets[grant.sink].sink);
         let (count, within) = (records.len(), self.shared.options.call_timeout);
         Box::pin(async move {
@@ -205,12 +184,12 @@ impl<D: Disk> Pump<D> {
         if flight.answers.is_some() {
             return;
         }
-        for (place, sent) in sent.iter_mut().enumerate() {
+        for (place, (sent, outgoing)) in sent.iter_mut().zip(flight.records.iter()).enumerate() {
             if matches!(sent, Sent::Mine(_))
-                && let Sent::Mine(mut entry) = std::mem::replace(sent, Sent::Queued)
+                && let Sent::Mine(mut duty) = std::mem::replace(sent, Sent::Queued)
             {
-                entry.duty.shadow = Some((at, place));
-                backlog.enqueue(entry);
+                duty.shadow = Some((at, place));
+                backlog.enqueue(Entry { outgoing: outgoing.clone(), duty });
             }
         }
     }
@@ -255,103 +234,24 @@ impl<D: Disk> Pump<D> {
         let lane = &mut self.lanes[at];
         match &flight.load {
             Load::Replay(load) => {
-                lane.stride.count(load.iter().map(|record| record.bytes).sum(), took, whole);
+                lane.stride.count(load.iter().map(|stored| stored.bytes).sum(), took, whole);
             }
             Load::Live(sent) => lane.live_stride.count(sent.iter().map(Sent::bytes).sum(), took, whole),
         }
+        // The sink is done with them: they are moved, not copied.
+        let records = Arc::unwrap_or_clone(flight.records);
         let left = match flight.load {
-            Load::Live(sent) => self.settle_live(at, sink, sent, answers, now),
-            Load::Replay(replayed) => self.settle_replay(at, sink, replayed, answers, partly.then_some(now)),
+            Load::Live(sent) => self.settle_live(at, sink, (sent, records), answers, now),
+            Load::Replay(load) => {
+                let replayed = |(stored, outgoing)| Replayed { stored, outgoing };
+                let load = load.into_iter().zip(records).map(replayed).collect();
+                self.settle_replay(at, sink, load, answers, partly.then_some(now))
+            }
         };
         if partly && left {
             let lane = &mut self.lanes[at];
             let wait = self.shared.options.backoff.delay(lane.partly, at as u64);
             lane.retry_at = now.plus(wait.max(retry_after.unwrap_or_default()));
-        }
-    }
-
-    /// Whether it left records that wait in the lane itself.
-    fn settle_live(&mut self, at: usize, sink: usize, sent: Vec<Sent>, answers: Answers, now: Nanos) -> bool {
-        let bucket = |sent: &Sent| match sent {
-            Sent::Mine(entry) => Some(entry.duty.bucket),
-            Sent::OnDisk { bucket, .. } => Some(*bucket),
-            Sent::Queued => None,
-        };
-        let answers = in_order(sent.iter().map(bucket), answers);
-        // Until the progress says that these were delivered, a crash would have them delivered once more, behind what
-        // follows them here: so that, too, follows them once more.
-        let on_disk = |sent: &Sent| match sent {
-            Sent::OnDisk { bucket, .. } if bucket.lane(1).is_some() => Some(*bucket),
-            _ => None,
-        };
-        let on_disk: Vec<Bucket> = sent.iter().filter_map(on_disk).collect();
-        let mut again = Vec::new();
-        let mut paths = [0_u64; 4];
-        let mut settled = Settled::of(sent.len());
-        for (sent, answer) in sent.into_iter().zip(answers) {
-            match (sent, answer) {
-                (Sent::Mine(entry), Ok(_)) if on_disk.contains(&entry.duty.bucket) => again.push(entry),
-                (Sent::Mine(mut entry), Ok(receipt)) => {
-                    let path = if entry.duty.attempted { Path::Buffer } else { Path::Direct };
-                    paths[path as usize] += 1;
-                    let outcome = self.delivered(sink, receipt, entry.duty.asked);
-                    settled.add(&mut entry.duty.answer, outcome);
-                    self.free(entry.duty.weight, 1);
-                }
-                (Sent::Mine(mut entry), Err(fault)) if fault.class() == Class::Permanent => {
-                    let sink = Arc::clone(&self.shared.targets[sink].name);
-                    settled.add(&mut entry.duty.answer, Err(SendError::Refused { sink, fault }));
-                    self.free(entry.duty.weight, 1);
-                }
-                (Sent::Mine(entry), Err(_)) => again.push(entry),
-                (Sent::OnDisk { seq, bucket, bytes }, Ok(receipt)) => {
-                    paths[Path::Direct as usize] += 1;
-                    self.delivered_from_disk(sink, (seq, bucket, bytes), receipt);
-                }
-                // It is on disk: the replay brings it, and hears what the sink says then.
-                (Sent::OnDisk { .. }, Err(_)) | (Sent::Queued, _) => {}
-            }
-        }
-        drop(settled);
-        for path in Path::ALL {
-            self.shared.stats.count(sink, path, paths[path as usize]);
-        }
-        let mut left = Vec::new();
-        for mut entry in again {
-            entry.duty.attempted = true;
-            if entry.duty.answer.is_settled() || now >= entry.duty.deadline {
-                self.time_out(&mut entry);
-                self.free(entry.duty.weight, 1);
-            } else {
-                left.push(entry);
-            }
-        }
-        // What fails again and again while others are taken waits on disk, where it is in nobody's way.
-        if self.lanes[at].partly >= PARTLY_MAX
-            && let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.is_usable(now))
-        {
-            left.drain(..).for_each(|entry| backlog.enqueue(entry));
-        }
-        let waits = !left.is_empty();
-        for entry in left.into_iter().rev() {
-            self.lanes[at].push_back_to_front(entry);
-        }
-        waits
-    }
-
-    /// What a sink's receipt is worth to the caller.
-    pub(super) fn delivered(
-        &self,
-        sink: usize,
-        receipt: Receipt,
-        asked: Durability,
-    ) -> Result<Safe, SendError> {
-        let sink = Arc::clone(&self.shared.targets[sink].name);
-        let given = receipt.durability;
-        if given < asked {
-            Err(SendError::Weaker { sink, asked, given })
-        } else {
-            Ok(Safe::Delivered { sink, receipt })
         }
     }
 
@@ -368,21 +268,24 @@ impl<D: Disk> Pump<D> {
         let (bytes_max, records_max) = (self.shared.options.batch_bytes, self.shared.options.batch_records);
         let lane = &mut self.lanes[at];
         let bytes_max = bytes_max.min(lane.stride.bytes());
-        let (mut bytes, mut load, mut records) = (0, Vec::<Replayed>::new(), Vec::new());
+        let (mut bytes, mut load, mut records) = (0, Vec::<Stored>::new(), Vec::new());
         while let Some(next) = lane.replay.front() {
             // Delivered by a call that took long, after it was read: once more it would come behind its followers.
-            if let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.progress.is_done(next.seq))
+            if let Some(backlog) =
+                self.backlog.as_mut().filter(|backlog| backlog.progress.is_done(next.stored.seq))
             {
-                backlog.window_bytes = backlog.window_bytes.saturating_sub(next.bytes);
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(next.stored.bytes);
                 lane.replay.pop_front();
                 continue;
             }
-            if !load.is_empty() && (bytes + next.bytes > bytes_max || load.len() >= records_max) {
+            if !load.is_empty() && (bytes + next.stored.bytes > bytes_max || load.len() >= records_max) {
                 break;
             }
-            bytes += next.bytes;
-            records.push(next.outgoing.clone());
-            load.extend(lane.replay.pop_front());
+            bytes += next.stored.bytes;
+            if let Some(Replayed { stored, outgoing }) = lane.replay.pop_front() {
+                records.push(outgoing);
+                load.push(stored);
+            }
         }
         if load.is_empty() {
             return None;

@@ -2,6 +2,7 @@
 
 use super::append::Appends;
 use super::hold::Held;
+use super::lane::Stored;
 use super::replay::NoRoomAside;
 use super::{Done, Pump};
 use crate::answer::Answer;
@@ -168,13 +169,8 @@ impl<D: Disk> Backlog<D> {
     }
 
     /// One record on disk is dealt with; its caller, if one waits.
-    pub(super) fn deliver(
-        &mut self,
-        seq: u64,
-        bucket: Bucket,
-        bytes: usize,
-        now: Nanos,
-    ) -> Option<(Answer, Durability)> {
+    pub(super) fn deliver(&mut self, stored: Stored, now: Nanos) -> Option<(Answer, Durability)> {
+        let Stored { seq, bytes, bucket } = stored;
         self.not_aside.remove(&seq);
         if self.progress.is_done(seq) {
             return None;
@@ -286,15 +282,9 @@ impl<D: Disk> Pump<D> {
     }
 
     /// A record that is on disk was delivered.
-    pub(super) fn delivered_from_disk(
-        &mut self,
-        sink: usize,
-        record: (u64, Bucket, usize),
-        receipt: Receipt,
-    ) {
-        let (seq, bucket, bytes) = record;
+    pub(super) fn delivered_from_disk(&mut self, sink: usize, stored: Stored, receipt: Receipt) {
         let now = self.shared.clock.now();
-        let waited = self.backlog.as_mut().and_then(|backlog| backlog.deliver(seq, bucket, bytes, now));
+        let waited = self.backlog.as_mut().and_then(|backlog| backlog.deliver(stored, now));
         if let Some((mut answer, asked)) = waited {
             let outcome: Result<Safe, SendError> = self.delivered(sink, receipt, asked);
             answer.settle(outcome);

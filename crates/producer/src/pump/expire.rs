@@ -57,8 +57,8 @@ impl<D: Disk> Pump<D> {
         let mut late = Vec::new();
         if let Load::Live(sent) = &mut flight.load {
             for sent in sent {
-                if let Sent::Mine(entry) = sent {
-                    late.push(std::mem::replace(&mut entry.duty.answer, crate::answer::Answer::nobody()));
+                if let Sent::Mine(duty) = sent {
+                    late.push(std::mem::replace(&mut duty.answer, crate::answer::Answer::nobody()));
                 }
             }
         }
@@ -70,28 +70,28 @@ impl<D: Disk> Pump<D> {
     /// The end: nothing that is left in memory has a way any more.
     pub(super) fn abandon_all(&mut self) {
         let lanes = self.lanes.iter_mut();
-        let mut left: Vec<_> = lanes.flat_map(|lane| lane.live.drain(..)).collect();
+        let mut left: Vec<_> = lanes.flat_map(|lane| lane.live.drain(..)).map(|entry| entry.duty).collect();
         for lane in &mut self.lanes {
             if let Some(Load::Live(sent)) = lane.flight.take().map(|flight| flight.load) {
                 left.extend(sent.into_iter().filter_map(|sent| match sent {
-                    Sent::Mine(mut entry) => {
-                        entry.duty.attempted = true;
-                        Some(entry)
+                    Sent::Mine(mut duty) => {
+                        duty.attempted = true;
+                        Some(duty)
                     }
                     _ => None,
                 }));
             }
         }
         if let Some(backlog) = &mut self.backlog {
-            left.extend(backlog.abandon_queue());
+            left.extend(backlog.abandon_queue().into_iter().map(|entry| entry.duty));
             for mut answer in backlog.abandon_waiting() {
                 answer.settle(Err(self.timed_out(Left::Spilled)));
             }
         }
-        for mut entry in left {
-            let error = if entry.duty.attempted { SendError::Lost } else { SendError::Closed };
-            entry.duty.answer.settle(Err(error));
-            self.free(entry.duty.weight, 1);
+        for mut duty in left {
+            let error = if duty.attempted { SendError::Lost } else { SendError::Closed };
+            duty.answer.settle(Err(error));
+            self.free(duty.weight, 1);
         }
     }
 }

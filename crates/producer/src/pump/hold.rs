@@ -13,6 +13,7 @@ use crate::stats::Path;
 use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::Disk;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Held records at most; further ones wait in their lane, which then waits with them.
 const HELD_MAX: usize = 256;
@@ -83,34 +84,34 @@ impl<D: Disk> Pump<D> {
         let Some(backlog) = &mut self.backlog else { return failed };
         let mut left: Vec<Replayed> = Vec::new();
         for record in failed {
-            let keyed = record.bucket.lane(1).is_some();
-            if keyed && backlog.held.has(record.bucket) {
+            let keyed = record.stored.bucket.lane(1).is_some();
+            if keyed && backlog.held.has(record.stored.bucket) {
                 // It stays on disk, behind the one that is held.
-                backlog.skip.remove(&record.seq);
-                backlog.window_bytes = backlog.window_bytes.saturating_sub(record.bytes);
+                backlog.skip.remove(&record.stored.seq);
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
                 continue;
             }
             let room = backlog.held.waiting.len() + backlog.held.probing.len() < HELD_MAX
-                && backlog.held.bytes + record.bytes <= options.replay.window_bytes;
-            if !room || left.iter().any(|other| keyed && other.bucket == record.bucket) {
+                && backlog.held.bytes + record.stored.bytes <= options.replay.window_bytes;
+            if !room || left.iter().any(|other| keyed && other.stored.bucket == record.stored.bucket) {
                 left.push(record);
                 continue;
             }
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.bytes);
-            backlog.held.bytes += record.bytes;
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
+            backlog.held.bytes += record.stored.bytes;
             if keyed {
-                backlog.held.keys.insert(record.bucket);
+                backlog.held.keys.insert(record.stored.bucket);
             }
-            let retry_at = now.plus(options.backoff.delay(1, record.seq));
+            let retry_at = now.plus(options.backoff.delay(1, record.stored.seq));
             backlog.held.waiting.push(Hold { record, failures: 1, retry_at });
         }
         let held = &backlog.held.keys;
         let (skip, mut dropped) = (&mut backlog.skip, 0);
         self.lanes[at].replay.retain(|record| {
-            let stays = !held.contains(&record.bucket);
+            let stays = !held.contains(&record.stored.bucket);
             if !stays {
-                skip.remove(&record.seq);
-                dropped += record.bytes;
+                skip.remove(&record.stored.seq);
+                dropped += record.stored.bytes;
             }
             stays
         });
@@ -133,11 +134,11 @@ impl<D: Disk> Pump<D> {
                 Err(again) => return self.wake(again),
             };
             let hold = backlog.held.waiting.swap_remove(at);
-            backlog.held.probing.push(hold.record.seq);
+            backlog.held.probing.push(hold.record.stored.seq);
             if let Some(switch) = switch {
                 self.show_switch(switch);
             }
-            let call = self.fly(grant, vec![hold.record.outgoing.clone()]);
+            let call = self.fly(grant, Arc::new(vec![hold.record.outgoing.clone()]));
             let probe = Probe { hold, grant };
             self.work.push(Box::pin(async move { Done::Probed(probe, call.await) }));
         }
@@ -146,7 +147,7 @@ impl<D: Disk> Pump<D> {
     pub(super) fn probed(&mut self, probe: Probe, mut answers: Answers, now: Nanos) {
         let Probe { mut hold, grant } = probe;
         let Some(backlog) = &mut self.backlog else { return };
-        backlog.held.probing.retain(|seq| *seq != hold.record.seq);
+        backlog.held.probing.retain(|seq| *seq != hold.record.stored.seq);
         let stays = |fault: &Fault| {
             let kept = || [(fault.to_string(), hold.record.outgoing.clone())];
             fault.class() != Class::Permanent || !backlog.can_refuse(&kept())
@@ -156,7 +157,7 @@ impl<D: Disk> Pump<D> {
                 // It says nothing of the sink: that is why it is held.
                 self.selector.on_abandoned(grant);
                 hold.failures += 1;
-                let wait = self.shared.options.backoff.delay(hold.failures, hold.record.seq);
+                let wait = self.shared.options.backoff.delay(hold.failures, hold.record.stored.seq);
                 hold.retry_at = now.plus(wait.max(fault.retry_after().unwrap_or_default()));
                 backlog.held.waiting.push(hold);
             }
@@ -169,19 +170,18 @@ impl<D: Disk> Pump<D> {
                 let record = hold.record;
                 match answer {
                     Some(Err(fault)) => {
-                        let lane = record.bucket.lane(self.lanes.len());
-                        let lane = lane.unwrap_or(record.seq as usize % self.lanes.len());
+                        let lane = record.stored.bucket.lane(self.lanes.len());
+                        let lane = lane.unwrap_or(record.stored.seq as usize % self.lanes.len());
                         // As if it were in the window: that is where it is taken from once it is put aside.
                         if let Some(backlog) = &mut self.backlog {
-                            backlog.window_bytes += record.bytes;
+                            backlog.window_bytes += record.stored.bytes;
                         }
                         self.park(lane, grant.sink, vec![(record, fault)]);
                     }
                     Some(Ok(receipt)) => {
                         self.shared.stats.count(grant.sink, Path::Replay, 1);
                         self.shared.stats.gauges().replayed += 1;
-                        let delivered = (record.seq, record.bucket, record.bytes);
-                        self.delivered_from_disk(grant.sink, delivered, receipt);
+                        self.delivered_from_disk(grant.sink, record.stored, receipt);
                     }
                     None => {}
                 }
@@ -192,8 +192,8 @@ impl<D: Disk> Pump<D> {
     /// A held record is dealt with: what stayed on disk behind it is read.
     fn release(&mut self, record: &Replayed) {
         let Some(backlog) = &mut self.backlog else { return };
-        backlog.held.bytes = backlog.held.bytes.saturating_sub(record.bytes);
-        if !backlog.held.keys.remove(&record.bucket) {
+        backlog.held.bytes = backlog.held.bytes.saturating_sub(record.stored.bytes);
+        if !backlog.held.keys.remove(&record.stored.bucket) {
             return;
         }
         let lanes = self.lanes.iter().flat_map(|lane| {
@@ -201,10 +201,11 @@ impl<D: Disk> Pump<D> {
                 Some(Load::Replay(sent)) => sent.as_slice(),
                 _ => &[],
             };
-            lane.replay.iter().chain(sent).map(|record| record.seq).chain(lane.parking.iter().copied())
+            let sent = sent.iter().map(|stored| stored.seq);
+            lane.replay.iter().map(|record| record.stored.seq).chain(sent).chain(lane.parking.iter().copied())
         });
-        let waiting = backlog.held.waiting.iter().map(|hold| hold.record.seq);
+        let waiting = backlog.held.waiting.iter().map(|hold| hold.record.stored.seq);
         let held = waiting.chain(backlog.held.probing.iter().copied()).collect::<Vec<_>>();
-        backlog.rewind(record.seq + 1, lanes.chain(held));
+        backlog.rewind(record.stored.seq + 1, lanes.chain(held));
     }
 }

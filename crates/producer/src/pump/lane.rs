@@ -1,47 +1,51 @@
 //! One lane: the keys whose calls follow each other.
 
-use crate::inbox::Entry;
+use crate::inbox::{Duty, Entry};
 use crate::route::{Grant, Stride, Turn};
 use crate::spill::keys::Bucket;
 use seawall_core::{Fault, Nanos, Outgoing, Receipt};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// A record read from the spill.
-pub(super) struct Replayed {
+/// What is known of a record that is on disk.
+#[derive(Clone, Copy)]
+pub(super) struct Stored {
     pub(super) seq: u64,
-    pub(super) outgoing: Outgoing,
     pub(super) bytes: usize,
     pub(super) bucket: Bucket,
 }
 
+/// A record read from the spill.
+pub(super) struct Replayed {
+    pub(super) stored: Stored,
+    pub(super) outgoing: Outgoing,
+}
+
 /// A live record's place in a call.
 pub(super) enum Sent {
-    Mine(Entry),
+    Mine(Duty),
     /// The call took long: it queues for the disk, too.
     Queued,
     /// It is on disk, too.
-    OnDisk {
-        seq: u64,
-        bucket: Bucket,
-        bytes: usize,
-    },
+    OnDisk(Stored),
 }
 
 impl Sent {
     /// Bytes of it, as far as they are known here.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Mine(entry) => entry.duty.weight,
+            Self::Mine(duty) => duty.weight,
             Self::Queued => 0,
-            Self::OnDisk { bytes, .. } => *bytes,
+            Self::OnDisk(stored) => stored.bytes,
         }
     }
 }
 
+/// What is known of a call's records, in their order.
 pub(super) enum Load {
     Live(Vec<Sent>),
-    Replay(Vec<Replayed>),
+    Replay(Vec<Stored>),
 }
 
 pub(super) type Answers = Vec<Result<Receipt, Fault>>;
@@ -49,6 +53,8 @@ pub(super) type Answers = Vec<Result<Receipt, Fault>>;
 /// A call on its way.
 pub(super) struct Flight {
     pub(super) grant: Grant,
+    /// The sink reads them, too, until it answers.
+    pub(super) records: Arc<Vec<Outgoing>>,
     pub(super) load: Load,
     /// It took longer than the patience.
     pub(super) stalled: bool,

@@ -12,6 +12,7 @@ mod expire;
 mod hold;
 mod lane;
 mod replay;
+mod settle;
 mod show;
 
 use crate::inbox::{Closing, Entry, Look};

@@ -1,7 +1,7 @@
 //! From the disk to the sink: read ahead a little, sent in order, put aside where a sink refuses for good.
 
-use super::call::in_order;
-use super::lane::{Answers, Replayed};
+use super::lane::{Answers, Replayed, Stored};
+use super::settle::in_order;
 use super::{Done, Pump};
 use crate::error::SendError;
 use crate::spill::frame::Content;
@@ -107,7 +107,9 @@ impl<D: Disk> Pump<D> {
                 if !backlog.held.has(bucket) {
                     let lane = bucket.lane(lanes).unwrap_or(seq as usize % lanes);
                     backlog.window_bytes += bytes;
-                    self.lanes[lane].replay.push_back(Replayed { seq, outgoing, bytes, bucket });
+                    self.lanes[lane]
+                        .replay
+                        .push_back(Replayed { stored: Stored { seq, bytes, bucket }, outgoing });
                 }
             }
             backlog.read_next = seq + 1;
@@ -121,8 +123,9 @@ impl<D: Disk> Pump<D> {
         let Some(backlog) = &mut self.backlog else { return false };
         let lane = &mut self.lanes[at];
         // Delivered by a call that took long, after they were read.
-        while let Some(front) = lane.replay.front().filter(|front| backlog.progress.is_done(front.seq)) {
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(front.bytes);
+        while let Some(front) = lane.replay.front().filter(|front| backlog.progress.is_done(front.stored.seq))
+        {
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(front.stored.bytes);
             lane.replay.pop_front();
         }
         if lane.replay.is_empty() || self.closing.is_some() {
@@ -144,17 +147,16 @@ impl<D: Disk> Pump<D> {
         answers: Answers,
         hold: Option<Nanos>,
     ) -> bool {
-        let answers = in_order(load.iter().map(|replayed| Some(replayed.bucket)), answers);
+        let answers = in_order(load.iter().map(|replayed| Some(replayed.stored.bucket)), answers);
         let (mut again, mut refused, mut delivered) = (Vec::new(), Refused::new(), 0);
         for (replayed, answer) in load.into_iter().zip(answers) {
             match answer {
                 Ok(receipt) => {
                     delivered += 1;
                     if let Some(backlog) = &mut self.backlog {
-                        backlog.window_bytes = backlog.window_bytes.saturating_sub(replayed.bytes);
+                        backlog.window_bytes = backlog.window_bytes.saturating_sub(replayed.stored.bytes);
                     }
-                    let record = (replayed.seq, replayed.bucket, replayed.bytes);
-                    self.delivered_from_disk(sink, record, receipt);
+                    self.delivered_from_disk(sink, replayed.stored, receipt);
                 }
                 Err(fault) if fault.class() == Class::Permanent => refused.push((replayed, fault)),
                 Err(_) => again.push(replayed),
@@ -184,7 +186,7 @@ impl<D: Disk> Pump<D> {
         if !backlog.can_refuse(&kept) {
             return self.not_parked(at, refused);
         }
-        self.lanes[at].parking.extend(refused.iter().map(|(record, _)| record.seq));
+        self.lanes[at].parking.extend(refused.iter().map(|(record, _)| record.stored.seq));
         let parked = backlog.spill.refuse(&kept);
         backlog.room = backlog.spill.room();
         self.work.push(Box::pin(async move {
@@ -197,7 +199,7 @@ impl<D: Disk> Pump<D> {
         let now = self.shared.clock.now();
         if let Some(backlog) = &mut self.backlog {
             let first = backlog.not_aside.is_empty();
-            backlog.not_aside.extend(refused.iter().map(|(record, _)| record.seq));
+            backlog.not_aside.extend(refused.iter().map(|(record, _)| record.stored.seq));
             if first {
                 self.show_trouble(&NoRoomAside);
             }
@@ -212,7 +214,7 @@ impl<D: Disk> Pump<D> {
     fn back_to_lane(&mut self, at: usize, records: Vec<Replayed>, now: Nanos) {
         let lane = &mut self.lanes[at];
         lane.replay.extend(records);
-        lane.replay.make_contiguous().sort_by_key(|record| record.seq);
+        lane.replay.make_contiguous().sort_by_key(|record| record.stored.seq);
         lane.partly += 1;
         lane.retry_at = now.plus(self.shared.options.backoff.delay(lane.partly, 0));
     }
@@ -225,7 +227,7 @@ impl<D: Disk> Pump<D> {
         done: Result<(), Fault>,
         now: Nanos,
     ) {
-        self.lanes[at].parking.retain(|seq| !refused.iter().any(|(record, _)| record.seq == *seq));
+        self.lanes[at].parking.retain(|seq| !refused.iter().any(|(record, _)| record.stored.seq == *seq));
         let Some(backlog) = &mut self.backlog else { return };
         if let Err(fault) = done {
             self.back_to_lane(at, refused.into_iter().map(|(record, _)| record).collect(), now);
@@ -233,8 +235,8 @@ impl<D: Disk> Pump<D> {
         }
         let mut answers = Vec::new();
         for (record, fault) in &refused {
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.bytes);
-            let waited = backlog.deliver(record.seq, record.bucket, record.bytes, now);
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
+            let waited = backlog.deliver(record.stored, now);
             answers.extend(waited.map(|(answer, _)| (answer, fault.clone())));
         }
         backlog.room = backlog.spill.room();

@@ -50,6 +50,8 @@ struct Inner {
     /// Refused for good once: kept aside from then on, and out of the order.
     refused: Vec<(String, u64)>,
     calls: u64,
+    /// Records that came as copies.
+    copied: u64,
     moods: BTreeMap<Mood, u64>,
 }
 
@@ -103,6 +105,10 @@ impl Shelf {
     /// How often each mood was met.
     pub fn met(&self) -> BTreeMap<Mood, u64> {
         self.inner.lock().unwrap().moods.clone()
+    }
+
+    pub fn copied(&self) -> u64 {
+        self.inner.lock().unwrap().copied
     }
 
     /// All that was taken: key, number, id.
@@ -207,6 +213,12 @@ fn failed(class: Class, what: &'static str) -> Fault {
 
 impl Sink for Shelf {
     async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
+        self.inner.lock().unwrap().copied += records.len() as u64;
+        self.send_shared(Arc::new(records)).await
+    }
+
+    /// Reads its records where the producer keeps them, as a client of a broker does.
+    async fn send_shared(&self, records: Arc<Vec<Outgoing>>) -> Vec<Result<Receipt, Fault>> {
         if let Some(power) = &self.power {
             power.alive(Site::BeforeSend).await;
         }

@@ -75,6 +75,10 @@ impl Sink for ToCluster {
     async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
         self.0.sink().send(records).await
     }
+
+    async fn send_shared(&self, records: Arc<Vec<Outgoing>>) -> Vec<Result<Receipt, Fault>> {
+        self.0.sink().send_shared(records).await
+    }
 }
 
 /// All producers of a config.

@@ -1,0 +1,128 @@
+//! What a sink answered for live records: told to their callers, or the records wait for another call.
+
+use super::Pump;
+use super::lane::{Answers, Sent};
+use crate::answer::Settled;
+use crate::error::SendError;
+use crate::grade::Safe;
+use crate::inbox::Entry;
+use crate::spill::keys::Bucket;
+use crate::stats::Path;
+use seawall_core::{Class, Durability, Fault, Nanos, Outgoing, Receipt};
+use seawall_wal::Disk;
+use std::sync::Arc;
+
+/// Calls in a row of which a part failed, before that part goes to the disk.
+const PARTLY_MAX: u32 = 2;
+
+/// Takes back the receipts of records that overtook an earlier one of their key in the same call, which is sent again:
+/// they follow it again.
+pub(super) fn in_order(buckets: impl Iterator<Item = Option<Bucket>>, mut answers: Answers) -> Answers {
+    let mut failed: Vec<(Bucket, Fault)> = Vec::new();
+    for (bucket, answer) in buckets.zip(&mut answers) {
+        let Some(bucket) = bucket.filter(|bucket| bucket.lane(1).is_some()) else { continue };
+        let earlier = failed.iter().find(|(other, _)| *other == bucket).map(|(_, fault)| fault.clone());
+        match (&answer, earlier) {
+            (Ok(_), Some(fault)) => *answer = Err(fault),
+            (Err(fault), None) if fault.class() != Class::Permanent => failed.push((bucket, fault.clone())),
+            _ => {}
+        }
+    }
+    answers
+}
+
+impl<D: Disk> Pump<D> {
+    /// Whether it left records that wait in the lane itself.
+    pub(super) fn settle_live(
+        &mut self,
+        at: usize,
+        sink: usize,
+        (sent, records): (Vec<Sent>, Vec<Outgoing>),
+        answers: Answers,
+        now: Nanos,
+    ) -> bool {
+        let bucket = |sent: &Sent| match sent {
+            Sent::Mine(duty) => Some(duty.bucket),
+            Sent::OnDisk(stored) => Some(stored.bucket),
+            Sent::Queued => None,
+        };
+        let answers = in_order(sent.iter().map(bucket), answers);
+        // Until the progress says that these were delivered, a crash would have them delivered once more, behind what
+        // follows them here: so that, too, follows them once more.
+        let on_disk = |sent: &Sent| match sent {
+            Sent::OnDisk(stored) if stored.bucket.lane(1).is_some() => Some(stored.bucket),
+            _ => None,
+        };
+        let on_disk: Vec<Bucket> = sent.iter().filter_map(on_disk).collect();
+        let mut again = Vec::new();
+        let mut paths = [0_u64; 4];
+        let mut settled = Settled::of(sent.len());
+        for ((sent, outgoing), answer) in sent.into_iter().zip(records).zip(answers) {
+            match (sent, answer) {
+                (Sent::Mine(duty), Ok(_)) if on_disk.contains(&duty.bucket) => {
+                    again.push(Entry { outgoing, duty });
+                }
+                (Sent::Mine(mut duty), Ok(receipt)) => {
+                    let path = if duty.attempted { Path::Buffer } else { Path::Direct };
+                    paths[path as usize] += 1;
+                    let outcome = self.delivered(sink, receipt, duty.asked);
+                    settled.add(&mut duty.answer, outcome);
+                    self.free(duty.weight, 1);
+                }
+                (Sent::Mine(mut duty), Err(fault)) if fault.class() == Class::Permanent => {
+                    let sink = Arc::clone(&self.shared.targets[sink].name);
+                    settled.add(&mut duty.answer, Err(SendError::Refused { sink, fault }));
+                    self.free(duty.weight, 1);
+                }
+                (Sent::Mine(duty), Err(_)) => again.push(Entry { outgoing, duty }),
+                (Sent::OnDisk(stored), Ok(receipt)) => {
+                    paths[Path::Direct as usize] += 1;
+                    self.delivered_from_disk(sink, stored, receipt);
+                }
+                // It is on disk: the replay brings it, and hears what the sink says then.
+                (Sent::OnDisk(_), Err(_)) | (Sent::Queued, _) => {}
+            }
+        }
+        drop(settled);
+        for path in Path::ALL {
+            self.shared.stats.count(sink, path, paths[path as usize]);
+        }
+        let mut left = Vec::new();
+        for mut entry in again {
+            entry.duty.attempted = true;
+            if entry.duty.answer.is_settled() || now >= entry.duty.deadline {
+                self.time_out(&mut entry);
+                self.free(entry.duty.weight, 1);
+            } else {
+                left.push(entry);
+            }
+        }
+        // What fails again and again while others are taken waits on disk, where it is in nobody's way.
+        if self.lanes[at].partly >= PARTLY_MAX
+            && let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.is_usable(now))
+        {
+            left.drain(..).for_each(|entry| backlog.enqueue(entry));
+        }
+        let waits = !left.is_empty();
+        for entry in left.into_iter().rev() {
+            self.lanes[at].push_back_to_front(entry);
+        }
+        waits
+    }
+
+    /// What a sink's receipt is worth to the caller.
+    pub(super) fn delivered(
+        &self,
+        sink: usize,
+        receipt: Receipt,
+        asked: Durability,
+    ) -> Result<Safe, SendError> {
+        let sink = Arc::clone(&self.shared.targets[sink].name);
+        let given = receipt.durability;
+        if given < asked {
+            Err(SendError::Weaker { sink, asked, given })
+        } else {
+            Ok(Safe::Delivered { sink, receipt })
+        }
+    }
+}
