@@ -24,9 +24,15 @@ pub fn kafka(test: &str) -> Option<&'static KafkaCluster> {
 }
 
 pub fn create(kafka: &KafkaCluster, topic: &str, partitions: u32) {
+    create_with(kafka, topic, partitions, &[]);
+}
+
+/// The same with settings of its own, as `name=value`.
+pub fn create_with(kafka: &KafkaCluster, topic: &str, partitions: u32, settings: &[&str]) {
     let (brokers, partitions) = (kafka.bootstrap(), partitions.to_string());
-    let arguments =
-        ["--bootstrap-server", &brokers, "--create", "--topic", topic, "--partitions", &partitions];
+    let mut arguments =
+        vec!["--bootstrap-server", &brokers, "--create", "--topic", topic, "--partitions", &partitions];
+    arguments.extend(settings.iter().flat_map(|setting| ["--config", setting]));
     let made = kafka.tool("org.apache.kafka.tools.TopicCommand", &arguments).unwrap();
     assert!(made.status.is_some_and(|status| status.success()), "{made:?}");
 }
@@ -129,13 +135,22 @@ pub fn guarded(kafka: &KafkaCluster, password: &Path) -> String {
 impl House<'_> {
     /// Writes the configuration into `dir`: one pipeline `orders` that reads the topic and group `name`.
     pub fn write(&self, dir: &Path) -> PathBuf {
+        self.write_with(dir, "base = \"5ms\", max = \"50ms\"")
+    }
+
+    /// The same, with pauses that are long enough for a retry topic.
+    pub fn write_patient(&self, dir: &Path) -> PathBuf {
+        self.write_with(dir, "base = \"4s\", max = \"8s\"")
+    }
+
+    fn write_with(&self, dir: &Path, pauses: &str) -> PathBuf {
         let Self { name, cluster, service, more } = self;
         let data = dir.join("data").display().to_string();
         let text = format!(
             "{cluster}\n[data]\ndir = {data:?}\n[ingest]\nsink = \"kafka\"\n\
              [[pipeline]]\nname = \"orders\"\nsource = \"kafka\"\ntopics = [{name:?}]\ngroup = {name:?}\n\
              push.url = \"http://{service}/orders\"\ndead_letter.topic = \"{name}.dlq\"\n\
-             retry = {{ attempts = 1000000, total = \"1h\", base = \"5ms\", max = \"50ms\" }}\n\
+             retry = {{ attempts = 1000000, total = \"1h\", {pauses} }}\n\
              guard.breaker.min_calls = 1_000_000\n{more}\n"
         );
         let file = dir.join("seawall.toml");

@@ -2,7 +2,7 @@
 
 use crate::house::seawall::Seawall;
 use crate::house::{http, wait_for};
-use crate::stage::{self, House, PASSWORD, Service, create, kafka, state};
+use crate::stage::{self, House, PASSWORD, Service, create, create_with, kafka, state};
 use crate::tool::{seawall, text};
 use seawall_infra::{KafkaOptions, kafka_or_skip};
 use std::time::Duration;
@@ -56,6 +56,46 @@ fn a_topic_that_is_not_there_ends_the_start_with_its_name() {
     let refused = seawall(&["run", text(&file), "--ingest", "127.0.0.1:0", "--admin", "127.0.0.1:0"], "");
     let said = refused.fails(4);
     assert!(said.contains("missing") && said.contains("[[topic]]"), "{said}");
+}
+
+#[test]
+fn a_topic_that_would_throw_waiting_records_away_ends_the_start_with_its_setting() {
+    let Some(kafka) = kafka("unfit_kafka") else { return };
+    for topic in ["unfit", "buried"] {
+        create(kafka, topic, 1);
+    }
+    create_with(kafka, "unfit.compacted", 1, &["cleanup.policy=compact"]);
+    create_with(kafka, "unfit.short", 1, &["retention.ms=60000"]);
+    create_with(kafka, "unfit.bounded", 1, &["retention.bytes=1000000"]);
+    create_with(kafka, "buried.dlq", 1, &["cleanup.policy=compact"]);
+    let service = Service::start(200);
+    let written = |dir: &std::path::Path, name: &str, more: &str| {
+        let cluster = stage::open(&kafka.bootstrap());
+        House { name, cluster, service: service.addr, more }.write_patient(dir)
+    };
+    let refused = |name: &str, more: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = written(dir.path(), name, more);
+        let run = ["run", text(&file), "--ingest", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        seawall(&run, "").fails(3)
+    };
+    let retry = |topic: &str| {
+        format!("ordering = \"unordered\"\nretry_topic = [{{ after = \"1s\", topic = \"{topic}\" }}]")
+    };
+    let said = refused("unfit", &retry("unfit.compacted"));
+    assert!(said.contains("\"unfit.compacted\" has cleanup.policy = \"compact\""), "{said}");
+    let said = refused("unfit", &retry("unfit.short"));
+    assert!(said.contains("retention.ms = \"60000\"") && said.contains("set it to at least"), "{said}");
+    let said = refused("buried", "");
+    assert!(said.contains("\"buried.dlq\" has cleanup.policy"), "{said}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let server = Seawall::run(&written(dir.path(), "unfit", &retry("unfit.bounded")));
+    wait_for("it runs", BOUND, || (state(&server, 0).0 == "running").then_some(()));
+    let said: Vec<String> = server.said.lock().unwrap().iter().cloned().collect();
+    let told = |line: &String| line.contains("unfit.bounded") && line.contains("retention.bytes = ");
+    assert!(said.iter().any(told), "{said:?}");
+    server.stop();
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use super::{Admin, Asking};
 use crate::error::KafkaError;
-use rdkafka::admin::{NewPartitions, NewTopic as ClientNewTopic, TopicReplication, TopicResult};
+use rdkafka::admin::{
+    NewPartitions, NewTopic as ClientNewTopic, ResourceSpecifier, TopicReplication, TopicResult,
+};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
+use std::collections::BTreeMap;
 
 /// A topic and its partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +121,32 @@ impl Admin {
         let wanted =
             || Topic { name: new.name.clone(), partitions: (0..new.partitions).map(partition).collect() };
         Ok(self.topic(&new.name).await?.unwrap_or_else(wanted))
+    }
+
+    /// The settings of a topic that hold, by name: its own, and the cluster's where it has none.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`], of the class `Permanent` without the ACL `DescribeConfigs` on the topic.
+    pub async fn topic_settings(&self, topic: &str) -> Result<BTreeMap<String, String>, KafkaError> {
+        let doing = format!("reading the settings of topic {topic}");
+        self.may_change(&doing)?;
+        let said = self.client.describe_configs(&[ResourceSpecifier::Topic(topic)], &self.options()).await;
+        let found = match said {
+            Ok(mut said) => said.pop().transpose().map_err(ClientError::Global),
+            Err(source) => Err(source),
+        };
+        match found {
+            // The client drops the code of a topic that the broker says nothing of; without the right it does that.
+            Ok(found) if found.as_ref().is_none_or(|found| found.entries.is_empty()) => {
+                let source = ClientError::Global(RDKafkaErrorCode::TopicAuthorizationFailed);
+                Err(KafkaError::refused(doing, source))
+            }
+            Ok(found) => {
+                let entries = found.into_iter().flat_map(|found| found.entries);
+                Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
+            }
+            Err(source) => Err(self.explain(doing, source).await),
+        }
     }
 
     /// Raises a topic to `total` partitions. Keys are placed anew from then on: records of one key from before

@@ -54,7 +54,7 @@ fn rights(code: Code) -> Option<Meaning> {
         Code::UnsupportedSASLMechanism => never("use a SASL mechanism that the listener offers"),
         Code::SSL => never("check the TLS certificates, and that this port of the broker speaks TLS"),
         Code::TopicAuthorizationFailed => {
-            never("grant this user the ACL it needs on the topic (Read, Write, Describe)")
+            never("grant this user the ACL it needs on the topic (Read, Write, Describe, DescribeConfigs)")
         }
         Code::GroupAuthorizationFailed => never("grant this user the ACL Read on the consumer group"),
         Code::ClusterAuthorizationFailed => never(

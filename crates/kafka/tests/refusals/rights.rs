@@ -115,6 +115,13 @@ async fn each_missing_acl_is_named_with_what_it_is_for() {
     let fault = send(&sink(&bob), "guarded", "v").await.unwrap_err();
     says(&fault, Class::Permanent, &["guarded", "TopicAuthorizationFailed", "Write"]);
 
+    let error = admin(&bob).topic_settings("guarded").await.unwrap_err();
+    let doing = "reading the settings of topic guarded";
+    says(&error, Class::Permanent, &[doing, "TopicAuthorizationFailed", "DescribeConfigs"]);
+    grant(kafka, "bob", "DescribeConfigs", &["--topic", "guarded"]);
+    let settings = admin(&bob).topic_settings("guarded").await.unwrap();
+    assert_eq!(settings.get("cleanup.policy").map(String::as_str), Some("delete"), "{settings:?}");
+
     tokio::task::block_in_place(|| {
         let mut source = join("bobs").unwrap();
         let since = Instant::now();

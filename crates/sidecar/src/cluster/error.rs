@@ -1,5 +1,6 @@
 //! What stands between a config and its cluster.
 
+use super::fit::Unfit;
 use crate::config::SecretError;
 use seawall_core::{Class, Classify};
 use seawall_kafka::KafkaError;
@@ -47,13 +48,23 @@ pub enum ClusterError {
         /// What the config says.
         wanted: u32,
     },
+    /// A topic is there, and would throw away what Seawall keeps in it.
+    #[error("cluster {cluster:?}: topic {topic:?} has {unfit}")]
+    Unfit {
+        /// The cluster.
+        cluster: String,
+        /// The topic.
+        topic: String,
+        /// The setting, what it has and what would be right.
+        unfit: Box<Unfit>,
+    },
 }
 
 impl ClusterError {
     /// Whether the config is at fault, rather than what it meets.
     pub fn is_config(&self) -> bool {
         match self {
-            Self::Secret(_) | Self::Partitions { .. } => true,
+            Self::Secret(_) | Self::Partitions { .. } | Self::Unfit { .. } => true,
             Self::Client { source, .. } | Self::Topic { source, .. } => source.is_setting(),
         }
     }
@@ -62,7 +73,7 @@ impl ClusterError {
 impl Classify for ClusterError {
     fn class(&self) -> Class {
         match self {
-            Self::Secret(_) | Self::Partitions { .. } => Class::Permanent,
+            Self::Secret(_) | Self::Partitions { .. } | Self::Unfit { .. } => Class::Permanent,
             Self::Client { source, .. } | Self::Topic { source, .. } => source.class(),
         }
     }

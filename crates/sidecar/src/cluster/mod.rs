@@ -7,9 +7,11 @@
 //! the pipeline concerned.
 
 mod error;
+mod fit;
 mod topics;
 
 pub use error::ClusterError;
+pub use fit::Unfit;
 pub(crate) use topics::Wanted;
 
 use crate::config::{self, Config};

@@ -1,8 +1,9 @@
 //! Which topics a cluster must have, and which it is known to have.
 
+use super::fit::{Findings, Keeps};
 use super::{Cluster, ClusterError};
 use crate::config;
-use seawall_core::{Clock, Nanos};
+use seawall_core::{Class, Classify, Clock, Fault, Nanos};
 use seawall_kafka::KafkaError;
 use seawall_kafka::admin::{NewTopic, Topic};
 use std::collections::BTreeSet;
@@ -19,8 +20,8 @@ pub(crate) enum Wanted {
     Source(String),
     /// A topic for dead letters, made where it is missing: one partition, kept until it is purged.
     DeadLetters(String),
-    /// A retry topic, made where it is missing.
-    Retry { topic: String, partitions: u32, retention: config::Period },
+    /// A retry topic, made where it is missing; a record waits in it for `longest` at most.
+    Retry { topic: String, partitions: u32, retention: config::Period, longest: config::Period },
 }
 
 /// The topics that `config` describes for `cluster`: its own, and, where it is failed over to, those of the cluster
@@ -107,16 +108,52 @@ impl Cluster {
                     let mut new = NewTopic::new(topic, 1);
                     // Dead letters wait for a person.
                     new.configs = kept("-1".to_owned());
-                    self.ensure(&new).await?;
+                    self.ensure_fit(&new, Keeps::DeadLetters).await?;
                 }
-                Wanted::Retry { topic, partitions, retention } => {
+                Wanted::Retry { topic, partitions, retention, longest } => {
                     let mut new = NewTopic::new(topic, *partitions);
                     new.configs = kept(retention.0.as_millis().to_string());
-                    self.ensure(&new).await?;
+                    self.ensure_fit(&new, Keeps::Retries { longest: longest.0, wanted: retention.0 }).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The same for a topic whose records only Seawall may throw away: one that was there before is looked at.
+    async fn ensure_fit(&self, new: &NewTopic, keeps: Keeps) -> Result<(), ClusterError> {
+        let (cluster, topic) = (&self.0.name, &new.name);
+        let hint = "it cannot be looked for";
+        let there = self.0.admin.topic(topic).await.map_err(|source| self.refused(topic, hint, source))?;
+        self.ensure(new).await?;
+        if there.is_none() {
+            return Ok(());
+        }
+        let settings = match self.0.admin.topic_settings(topic).await {
+            Ok(settings) => settings,
+            Err(error) if error.class() == Class::Permanent => {
+                let why = Fault::from(error).to_string();
+                tracing::warn!(
+                    cluster,
+                    topic,
+                    why,
+                    "whether its records are kept long enough cannot be seen"
+                );
+                return Ok(());
+            }
+            Err(source) => return Err(self.refused(topic, "its settings cannot be read", source)),
+        };
+        let Findings { unfit, doubts } = keeps.judge(&settings);
+        for doubt in doubts {
+            tracing::warn!(cluster, topic, %doubt, "records may be thrown away before anybody has read them");
+        }
+        unfit.map_or(Ok(()), |unfit| {
+            Err(ClusterError::Unfit {
+                cluster: cluster.clone(),
+                topic: topic.clone(),
+                unfit: Box::new(unfit),
+            })
+        })
     }
 
     async fn ensure(&self, new: &NewTopic) -> Result<Topic, ClusterError> {

@@ -100,10 +100,15 @@ impl Pipeline {
         })
     }
 
+    /// The longest pause of a record: its service may ask for more than the retries do.
+    pub fn longest_pause(&self) -> Period {
+        Period(self.retry.max.0.max(RETRY_AFTER_MAX))
+    }
+
     /// How long records of its retry topics are kept, where Seawall makes them: the longest pause, and a week in which
     /// nobody reads them.
     pub fn retry_retention(&self) -> Period {
-        Period(self.retry.max.0.max(RETRY_AFTER_MAX) + Duration::from_hours(7 * 24))
+        Period(self.longest_pause().0 + Duration::from_hours(7 * 24))
     }
 
     /// All topics that its group reads: its own, then its retry topics.

@@ -20,6 +20,7 @@ pub(crate) struct Plan {
     pub(crate) topics: Vec<String>,
     /// Names, and partitions where they are made.
     pub(crate) retry_topics: Vec<(String, u32)>,
+    pub(crate) longest_pause: Period,
     pub(crate) retry_retention: Period,
     pub(crate) dead_letters: String,
     pub(crate) options: SourceOptions,
@@ -144,14 +145,14 @@ impl Member {
     }
 
     fn join(&self) -> Result<KafkaSource, PipelineError> {
-        let Plan { cluster, group, topics, retry_topics, retry_retention, dead_letters, options } =
-            &self.plan;
+        let Plan { cluster, group, topics, retry_topics, dead_letters, options, .. } = &self.plan;
         let mut wanted: Vec<Wanted> = topics.iter().cloned().map(Wanted::Source).collect();
         wanted.push(Wanted::DeadLetters(dead_letters.clone()));
         let retry = |(name, partitions): &(String, u32)| Wanted::Retry {
             topic: name.clone(),
             partitions: *partitions,
-            retention: *retry_retention,
+            retention: self.plan.retry_retention,
+            longest: self.plan.longest_pause,
         };
         wanted.extend(retry_topics.iter().map(retry));
         self.runtime.block_on(cluster.prepare(&wanted))?;

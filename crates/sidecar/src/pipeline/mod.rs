@@ -365,6 +365,7 @@ fn open_source(
         group: config.group().to_owned(),
         topics: config.topics.clone(),
         retry_topics: config.retry_topics().map(|(name, retry)| (name, retry.partitions)).collect(),
+        longest_pause: config.longest_pause(),
         retry_retention: config.retry_retention(),
         dead_letters: config.dead_letter_topic(),
         options: options::member(&settings),
