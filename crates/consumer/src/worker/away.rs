@@ -73,9 +73,12 @@ where
         let wall = self.parts.shared.clock.wall();
         let (mut batch, mut records) = (Vec::new(), Vec::new());
         for away in std::mem::take(&mut self.away) {
-            if let Some(record) = self.outgoing(&away, wall) {
-                records.push(record);
-                batch.push(away);
+            match self.outgoing(&away, wall) {
+                Some(record) => {
+                    records.push(record);
+                    batch.push(away);
+                }
+                None => self.kept_here(away),
             }
         }
         let outlet = self.parts.outlet.clone();
@@ -83,6 +86,17 @@ where
             let results = outlet.send(records).await;
             Answer::Sent { batch, results }
         }));
+    }
+
+    /// Without a story there is nothing to tell another topic: what failed always has one.
+    fn kept_here(&mut self, Away { key, item, to }: Away) {
+        if self.lanes.origin(key.slot).is_none() {
+            // Its partition is no longer ours: the next owner reads it.
+            return;
+        }
+        tracing::error!(offset = item.offset, "a record without a story was to leave; it stays");
+        self.over(key.slot, 1);
+        self.came_back(key, item, &to);
     }
 
     /// The record with its story, as the other topic gets it.
@@ -133,9 +147,19 @@ where
                     continue;
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(%error, offset = item.offset, "another topic did not take a record, which waits here");
+                    if let Some(untold) = self.told.away.tell(self.now) {
+                        tracing::warn!(%error, offset = item.offset, untold, "another topic did not take a record, which waits here");
+                    }
                 }
-                None => tracing::warn!(offset = item.offset, "the sink left an answer out; the record waits"),
+                None => {
+                    if let Some(untold) = self.told.away.tell(self.now) {
+                        tracing::warn!(
+                            offset = item.offset,
+                            untold,
+                            "the sink left an answer out; the record waits"
+                        );
+                    }
+                }
             }
             self.came_back(key, item, &to);
         }
@@ -177,7 +201,9 @@ where
                     item.story = Some(Box::new(deferred.into_story(self.now, wall)));
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(%error, offset, "a record of a retry topic tells no story; it is handled as a new one");
+                    if let Some(untold) = self.told.stories.tell(self.now) {
+                        tracing::warn!(%error, offset, untold, "a record of a retry topic tells no story; it is handled as a new one");
+                    }
                 }
                 None => {}
             }

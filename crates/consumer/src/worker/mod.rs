@@ -15,6 +15,7 @@ mod lane;
 mod lanes;
 pub(crate) mod panics;
 mod ready;
+mod seldom;
 mod settle;
 mod silence;
 mod start;
@@ -175,6 +176,7 @@ pub(crate) struct Worker<H, M, F> {
     away: Vec<Away>,
     releases: Vec<Release>,
     tally: Tally,
+    told: seldom::Told,
     budget: Option<RetryBudget>,
     rng: fastrand::Rng,
     now: Nanos,
@@ -210,6 +212,7 @@ where
             away: Vec::new(),
             releases: Vec::new(),
             tally: Tally::new(),
+            told: seldom::Told::default(),
             rng,
             retried: 0,
             stopped: false,

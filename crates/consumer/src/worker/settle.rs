@@ -272,7 +272,9 @@ where
                 }
                 Some(Err(error)) if error.is_fenced() => self.fenced(acked, &error),
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "a completion is not durable yet; it is asked for again");
+                    if let Some(untold) = self.told.completions.tell(self.now) {
+                        tracing::warn!(%error, untold, "a completion is not durable yet; it is asked for again");
+                    }
                     again.push(acked);
                 }
                 None => again.push(acked),
@@ -285,7 +287,9 @@ where
 
     fn fenced(&mut self, acked: Acked, error: &StoreError) {
         count(&self.parts.shared.totals.fenced, 1);
-        tracing::warn!(%error, token = %acked.held.token, "completion refused; the record is not acknowledged");
+        if let Some(untold) = self.told.fences.tell(self.now) {
+            tracing::warn!(%error, untold, token = %acked.held.token, "completion refused; the record is not acknowledged");
+        }
         let until = self.now.plus(self.parts.shared.options.lease / 3);
         let share = self.share();
         if let Some(key) = self.lanes.park_alone(acked.slot, acked.item, until, &share) {

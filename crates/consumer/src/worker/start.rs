@@ -176,7 +176,9 @@ where
 
     /// The store could not say: the record waits, and no attempt is counted, since none was made.
     fn claim_failed(&mut self, key: LaneKey, mut item: Item, error: &StoreError) {
-        tracing::warn!(%error, "a claim could not be made; the record waits");
+        if let Some(untold) = self.told.claims.tell(self.now) {
+            tracing::warn!(%error, untold, "a claim could not be made; the record waits");
+        }
         let wait = error.retry_after().unwrap_or_else(|| {
             let turned_away = item.story.as_mut().map_or(1, |story| {
                 story.turned_away += 1;

@@ -104,6 +104,63 @@ async fn a_dead_letter_is_confirmed_before_its_record_is_settled() {
     stage.until_done().await;
 }
 
+/// Counts the lines of a log, and what they say was left out of it.
+#[derive(Clone, Default)]
+struct Lines(Arc<[AtomicU64; 2]>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        self.0[0].fetch_add(1, SeqCst);
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+impl tracing::field::Visit for Lines {
+    fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+        if field.name() == "untold" {
+            self.0[1].fetch_add(value, SeqCst);
+        }
+    }
+
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+}
+
+/// A thousand records that no sink takes, asked for again for a minute: the log gets a few lines, and the number of the rest.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_takes_nothing_does_not_fill_the_log() {
+    let lines = Lines::default();
+    let _here = tracing::subscriber::set_default(lines.clone());
+    let broker = Broker::default();
+    for n in 0..1_000 {
+        broker.produce(&orders(), keyed(format!("k{n}"), "v"));
+    }
+    let handler = HandlerFn(|_| async { Outcome::DeadLetter(Fault::new(Class::Permanent, "never")) });
+    let stage = Stage::start(options(), &broker, handler);
+    stage.letters.refuse.store(u64::MAX, SeqCst);
+    broker.assign(&orders());
+    ms(60_000).await;
+    let refused = u64::MAX - stage.letters.refuse.load(SeqCst);
+    let [told, untold] = [0, 1].map(|which| lines.0[which].load(SeqCst));
+    assert!(refused > 2_000 && (2..=14).contains(&told), "{told} lines for {refused} refusals");
+    assert!((refused / 2..refused).contains(&untold), "{untold} of {refused} are counted in the lines");
+}
+
 #[tokio::test(start_paused = true)]
 async fn overload_counts_no_attempt_however_long_it_lasts() {
     let broker = Broker::default();
