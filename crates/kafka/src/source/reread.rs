@@ -75,6 +75,53 @@ struct Place {
     reread: Option<Nanos>,
 }
 
+/// Why a pull brought no more.
+enum Stopped {
+    /// It has what was asked for.
+    Full,
+    /// The broker has not answered further.
+    Empty,
+    /// The client told the end of a log.
+    AtEnd,
+    Failed(ClientError),
+}
+
+impl Place {
+    /// Adds to `batch` what the queue holds in `batch.next..to`, up to `limit`. Waits only for the first record.
+    fn pull(
+        &mut self,
+        copier: &mut Copier,
+        clock: &SystemClock,
+        wait: Duration,
+        to: Offset,
+        limit: Limit,
+        batch: &mut Batch,
+    ) -> Stopped {
+        let until = clock.now().plus(wait);
+        let mut bytes: usize = batch.records.iter().map(|fetched| fetched.record.weight()).sum();
+        while batch.next < to && batch.records.len() < limit.records && bytes < limit.bytes {
+            let wait = if batch.records.is_empty() { until.since(clock.now()) } else { Duration::ZERO };
+            let message = match self.queue.poll(wait) {
+                Some(Ok(message)) => message,
+                Some(Err(ClientError::PartitionEOF(_))) => return Stopped::AtEnd,
+                Some(Err(source)) => return Stopped::Failed(source),
+                None => return Stopped::Empty,
+            };
+            let offset = u64::try_from(message.offset()).unwrap_or_default();
+            self.next = Some(offset + 1);
+            if offset >= to {
+                batch.next = to;
+            } else if offset >= batch.next {
+                let fetched = copier.record(&message);
+                batch.next = offset + 1;
+                bytes += fetched.record.weight();
+                batch.records.push(fetched);
+            }
+        }
+        Stopped::Full
+    }
+}
+
 /// See the module.
 pub(crate) struct Rereader {
     connection: Connection,
@@ -132,23 +179,12 @@ impl Rereader {
         }
         // No end that is told here is to be believed later.
         let place = self.stand_at(tp, from, 0)?;
-        let Self { places, copier, .. } = self;
-        let Place { queue, next, .. } = &mut places[place];
-        let mut bytes = 0;
-        while batch.records.len() < limit.records && bytes < limit.bytes {
-            match queue.poll(Duration::ZERO) {
-                Some(Ok(message)) => {
-                    let offset = u64::try_from(message.offset()).unwrap_or_default();
-                    *next = Some(offset + 1);
-                    if offset >= batch.next {
-                        let fetched = copier.record(&message);
-                        batch.next = offset + 1;
-                        bytes += fetched.record.weight();
-                        batch.records.push(fetched);
-                    }
-                }
-                Some(Err(ClientError::PartitionEOF(_))) => {}
-                Some(Err(source)) => {
+        loop {
+            let Self { places, copier, clock, .. } = self;
+            match places[place].pull(copier, clock, Duration::ZERO, Offset::MAX, limit, &mut batch) {
+                Stopped::AtEnd => {}
+                Stopped::Full | Stopped::Empty => return Ok(batch),
+                Stopped::Failed(source) => {
                     let doing = format!("reading on in {tp} from {}", batch.next);
                     self.leave(place);
                     return if batch.records.is_empty() {
@@ -157,10 +193,8 @@ impl Rereader {
                         Ok(batch)
                     };
                 }
-                None => break,
             }
         }
-        Ok(batch)
     }
 
     fn read_within(
@@ -193,50 +227,34 @@ impl Rereader {
         limit: Limit,
         batch: &mut Batch,
     ) -> Result<(), KafkaError> {
+        // A read that is asked for brings something.
+        let limit = Limit { records: limit.records.max(1), bytes: limit.bytes.max(1) };
         let Self { places, copier, clock, .. } = self;
-        let Place { tp, queue, next, end_above, .. } = &mut places[place];
-        let until = clock.now().plus(wait);
-        let mut bytes = 0;
-        while batch.next < to && batch.records.len() < limit.records.max(1) && bytes < limit.bytes.max(1) {
-            let wait = if batch.records.is_empty() { until.since(clock.now()) } else { Duration::ZERO };
-            match queue.poll(wait) {
-                Some(Ok(message)) => {
-                    let offset = u64::try_from(message.offset()).unwrap_or_default();
-                    *next = Some(offset + 1);
-                    if offset >= to {
-                        batch.next = to;
-                    } else if offset >= batch.next {
-                        let fetched = copier.record(&message);
-                        batch.next = offset + 1;
-                        bytes += fetched.record.weight();
-                        batch.records.push(fetched);
-                    }
-                }
-                Some(Err(ClientError::PartitionEOF(_))) => {
-                    // Told once: who reads on here has to seek.
-                    *next = None;
-                    if *end_above < to {
-                        return Ok(());
-                    }
+        let Place { tp, end_above, .. } = &places[place];
+        let (tp, end_above) = (tp.clone(), *end_above);
+        match places[place].pull(copier, clock, wait, to, limit, batch) {
+            Stopped::Full | Stopped::Empty => Ok(()),
+            Stopped::AtEnd => {
+                // Told once: who reads on here has to seek.
+                places[place].next = None;
+                if end_above >= to {
                     // Nothing but gaps up to there.
                     batch.next = to;
                 }
-                Some(Err(ClientError::MessageConsumption(
-                    Code::AutoOffsetReset | Code::OffsetOutOfRange,
-                ))) => {
-                    let tp = tp.clone();
-                    batch.next = self.gone(&tp, batch.next, to)?;
-                    self.leave(place);
-                    return Ok(());
-                }
-                Some(Err(source)) => {
-                    let doing = format!("reading {tp} from {} again", batch.next);
-                    return Err(KafkaError::refused(doing, source));
-                }
-                None => return Ok(()),
+                Ok(())
+            }
+            Stopped::Failed(ClientError::MessageConsumption(
+                Code::AutoOffsetReset | Code::OffsetOutOfRange,
+            )) => {
+                batch.next = self.gone(&tp, batch.next, to)?;
+                self.leave(place);
+                Ok(())
+            }
+            Stopped::Failed(source) => {
+                let doing = format!("reading {tp} from {} again", batch.next);
+                Err(KafkaError::refused(doing, source))
             }
         }
-        Ok(())
     }
 
     /// Lets the client do what is due: opens it, gives up what is idle, and hears of trouble that concerns it as a
