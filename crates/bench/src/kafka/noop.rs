@@ -15,8 +15,8 @@ const PARTITIONS: u32 = 4;
 pub(super) fn contests(effort: &Effort, ground: &Rc<Ground>) -> Vec<Contest> {
     let key = |number: u64| number % 1_000;
     let stocks = [
-        Stock { topic: "noop-1k", partitions: PARTITIONS, records: 600_000, value_bytes: 1_024, key },
-        Stock { topic: "noop-100", partitions: PARTITIONS, records: 2_000_000, value_bytes: 100, key },
+        Stock { topic: "noop-1k", partitions: PARTITIONS, records: 2_400_000, value_bytes: 1_024, key },
+        Stock { topic: "noop-100", partitions: PARTITIONS, records: 6_000_000, value_bytes: 100, key },
     ];
     let mut contests = Vec::new();
     for stock in stocks {
