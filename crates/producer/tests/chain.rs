@@ -176,6 +176,33 @@ fn what_follows_a_call_that_takes_long_follows_all_of_it_to_the_disk() {
     });
 }
 
+/// The sink says nothing, and the disk takes nothing: every caller still hears at the end of its own time.
+#[test]
+fn nobody_waits_longer_than_the_timeout_for_a_call_and_a_disk_that_both_fail() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let world = World::new();
+    live(&world.clock, async {
+        let producer =
+            world.open(ProducerOptions { timeout: TIMEOUT, call_timeout: 60 * TIMEOUT, ..options() });
+        world.shelf.set(Mood::Hang);
+        world.script(std::iter::repeat_n(false, 100_000));
+        let begun = tokio::time::Instant::now();
+        let mut calls = Vec::new();
+        for n in 0..3 {
+            let (producer, records) =
+                (producer.clone(), vec![outgoing("a", 2 * n), outgoing("a", 2 * n + 1)]);
+            calls.push(tokio::spawn(async move { producer.send_all::<Synced>(records).await }));
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        for call in calls {
+            for answer in call.await.unwrap() {
+                assert!(matches!(answer, Err(SendError::TimedOut { .. })), "{answer:?}");
+            }
+        }
+        assert!(begun.elapsed() < 2 * TIMEOUT, "{:?}", begun.elapsed());
+    });
+}
+
 /// Takes everything once it is told to, and never waits: more is delivered while progress is on its way to the disk.
 #[derive(Clone, Default)]
 struct AtOnce(Arc<Mutex<bool>>);

@@ -4,7 +4,7 @@
 //! the next. They are a [`Chain`], so when one is refused, so are those behind it, and all of them come back in order.
 
 use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
-use super::lane::{Lane, Load, Sent, Stored};
+use super::lane::{Flight, Lane, Load, Sent, Stored};
 use super::{Done, Pump};
 use crate::answer::{Answer, Settled};
 use crate::grade::Safe;
@@ -350,9 +350,11 @@ impl<D: Disk> Pump<D> {
         for mut entry in back.into_iter().rev() {
             if let Some((lane, place)) = entry.duty.shadow.take() {
                 let flight = self.lanes[lane].flight.as_mut();
-                if let Some(Load::Live(sent)) = flight.map(|flight| &mut flight.load)
+                if let Some(Flight { load: Load::Live(sent), deadline, .. }) = flight
                     && let Some(sent) = sent.get_mut(place)
                 {
+                    // The call may have been looked at when its time was over and this was not in it.
+                    *deadline = (*deadline).min(entry.duty.deadline);
                     *sent = Sent::Mine(entry.duty);
                 }
             } else {

@@ -195,21 +195,25 @@ impl<D: Disk> Backlog<D> {
         (records > 0 && due).then(|| self.progress.proof(self.runs_max))
     }
 
-    /// The queue's entries whose time is over, and when the next one's is.
-    pub(super) fn expire_queue(&mut self, now: Nanos) -> (Vec<Entry>, Nanos) {
-        let mut expired = Vec::new();
-        while let Some(front) = self.queue.front() {
-            // One that is in a call, too, goes back there.
-            let ends = if front.duty.shadow.is_some() { Nanos(u64::MAX) } else { front.duty.deadline };
-            if now < ends {
-                return (expired, ends);
+    /// The queue's entries whose time is over, and when the next one's is. One that is in a call, too, stays: its caller
+    /// alone is told.
+    pub(super) fn expire_queue(&mut self, now: Nanos) -> (Vec<Entry>, Vec<Answer>, Nanos) {
+        let (mut expired, mut late, mut at) = (Vec::new(), Vec::new(), 0);
+        while let Some(entry) = self.queue.get_mut(at) {
+            if now < entry.duty.deadline {
+                return (expired, late, entry.duty.deadline);
             }
-            if let Some(entry) = self.queue.pop_front() {
+            if entry.duty.shadow.is_some() {
+                at += 1;
+                if !entry.duty.answer.is_settled() {
+                    late.push(std::mem::replace(&mut entry.duty.answer, Answer::nobody()));
+                }
+            } else if let Some(entry) = self.queue.remove(at) {
                 self.keys.unqueue(entry.duty.bucket);
                 expired.push(entry);
             }
         }
-        (expired, Nanos(u64::MAX))
+        (expired, late, Nanos(u64::MAX))
     }
 
     /// The callers whose time is over while their records are on disk.

@@ -30,7 +30,7 @@ impl<D: Disk> Pump<D> {
             self.expire_flight(at, now);
         }
         let Some(backlog) = &mut self.backlog else { return };
-        let (dropped, mut next) = backlog.expire_queue(now);
+        let (dropped, late, mut next) = backlog.expire_queue(now);
         let waited = backlog.expire_waiting(now);
         if let Some(deadline) = backlog.next_waiting() {
             next = next.min(deadline);
@@ -39,6 +39,9 @@ impl<D: Disk> Pump<D> {
         for mut entry in dropped {
             self.time_out(&mut entry);
             self.free(entry.duty.weight, 1);
+        }
+        for mut answer in late {
+            answer.settle(Err(self.timed_out(Left::Unknown)));
         }
         for mut answer in waited {
             answer.settle(Err(self.timed_out(Left::Spilled)));
