@@ -3,23 +3,26 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+#[path = "../../wal/tests/harness/hooked.rs"]
+mod hooked;
 #[macro_use]
 #[path = "../../wal/tests/harness/mount.rs"]
 mod mount;
 mod stage;
 
+use hooked::Hooked;
 use mount::Mount;
 use seawall_core::{Clock, SystemClock};
 use seawall_producer::{
-    Driver, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot, SpillOptions, State,
-    Synced, Target,
+    Driver, Left, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot, SpillOptions,
+    State, Synced, Target,
 };
 use seawall_wal::disk::{Fault, Faults, SimDisk};
 use seawall_wal::{Disk, RealDisk, WalError};
 use stage::{Mood, Shelf, outgoing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn options(dir: &Path) -> ProducerOptions {
@@ -134,6 +137,41 @@ async fn eio_on_write() {
 #[tokio::test]
 async fn eio_on_fsync() {
     failing(Fault::SyncEio).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hangs() {
+    let gate = Arc::new(Mutex::new(()));
+    let through = Arc::clone(&gate);
+    let disk = Hooked::new(SimDisk::new(3), move || {
+        drop(through.lock().unwrap());
+        true
+    });
+    let shelf = Shelf::new();
+    let producer = open(&disk, options(Path::new("/spill")), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+    let held = Arc::clone(&gate);
+    let (closed, open_again) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let _held = held.lock().unwrap();
+        let _ = open_again.recv();
+    });
+    while gate.try_lock().is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let call = (1..4).map(|n| producer.send::<Synced>(outgoing("a", n)));
+    let call = tokio::time::timeout(Duration::from_mins(1), futures_util::future::join_all(call));
+    for answer in call.await.expect("nobody waits for a disk that says nothing") {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, SendError::TimedOut { left: Left::Unknown, .. }), "{error}");
+    }
+    drop(closed);
+    holder.join().unwrap();
+    producer.send::<Synced>(outgoing("a", 4)).await.unwrap();
+    delivered(&producer, &shelf, 0..5).await;
+    let snapshot = producer.snapshot();
+    assert_eq!((snapshot.memory_records, snapshot.memory_bytes), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,99 +5,21 @@
 
 use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
 use super::lane::{Flight, Lane, Load, Sent, Stored};
+use super::underway::{Batch, Checkpoint, Outcome, earliest};
 use super::{Done, Pump};
 use crate::answer::{Answer, Settled};
 use crate::grade::Safe;
 use crate::inbox::{Duty, Entries, Entry, FEW};
-use crate::spill::keys::Bucket;
 use crate::spill::progress::Proof;
 use crate::spill::{self, Records, frame};
 use crate::stats::Path;
 use seawall_core::{Durability, Nanos};
-use seawall_wal::{Appended, Chain, Disk, WalError};
-use std::collections::{BTreeSet, VecDeque};
+use seawall_wal::{Appended, Disk, WalError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// After so many failed appends in a row keys go on though their progress is not on disk.
 const UNPROVEN_AFTER: u32 = 3;
-
-/// One batch.
-struct Batch {
-    number: u64,
-    duties: Vec<Duty>,
-    records: Arc<Records>,
-    /// What the records may take on disk.
-    weight: u64,
-    checkpoint: Option<Checkpoint>,
-    answer: Option<Result<Appended, WalError>>,
-}
-
-/// A batch ends with the progress up to here, which proves the delivery of records of these keys.
-struct Checkpoint {
-    proof: Proof,
-    proven: Vec<(u64, Bucket)>,
-}
-
-/// All batches on their way, oldest first.
-#[derive(Default)]
-pub(super) struct Appends {
-    batches: VecDeque<Batch>,
-    chain: Chain,
-    number: u64,
-}
-
-/// What came of the oldest batches.
-enum Outcome {
-    Written(Batch, Appended),
-    /// This one failed, and the others were behind it.
-    Refused(Vec<Batch>, WalError),
-}
-
-impl Batch {
-    fn into_entries(self) -> impl Iterator<Item = Entry> {
-        let records = Records::take(self.records);
-        records.into_iter().zip(self.duties).map(|(outgoing, duty)| Entry { outgoing, duty })
-    }
-}
-
-impl Appends {
-    /// What the records of all batches may take on disk.
-    pub(super) fn bytes(&self) -> u64 {
-        self.batches.iter().map(|batch| batch.weight).sum()
-    }
-
-    pub(super) fn records(&self) -> usize {
-        self.batches.iter().map(|batch| batch.duties.len()).sum()
-    }
-
-    pub(super) fn abandon(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        std::mem::take(&mut self.batches).into_iter().flat_map(Batch::into_entries)
-    }
-
-    /// Whether one more, of at most `most` at a time, may go on its way: not behind one that is known to have failed.
-    fn is_open(&self, most: usize) -> bool {
-        let failed = |batch: &Batch| matches!(batch.answer, Some(Err(_)));
-        self.batches.len() < most && !self.batches.iter().any(failed)
-    }
-
-    fn answered(&mut self, number: u64, answer: Result<Appended, WalError>) {
-        if let Some(batch) = self.batches.iter_mut().find(|batch| batch.number == number) {
-            batch.answer = Some(answer);
-        }
-    }
-
-    /// The oldest batch, once it is answered; if it was refused, with all behind it, once they are.
-    fn next_outcome(&mut self) -> Option<Outcome> {
-        let answer = self.batches.front()?.answer.clone()?;
-        match answer {
-            Ok(appended) => Some(Outcome::Written(self.batches.pop_front()?, appended)),
-            Err(error) => self.batches.iter().all(|batch| batch.answer.is_some()).then(|| {
-                self.chain = Chain::default();
-                Outcome::Refused(self.batches.drain(..).collect(), error)
-            }),
-        }
-    }
-}
 
 /// Records to be written together.
 #[derive(Default)]
@@ -216,6 +138,7 @@ impl<D: Disk> Pump<D> {
         let Some(backlog) = &mut self.backlog else { return };
         let Draft { entries, weight } = draft;
         let (records, duties) = entries.into_parts();
+        let deadline = earliest(&duties);
         let records = Arc::new(Records::new(records));
         let progress = checkpoint.as_ref().map(frame::progress);
         let checkpoint = checkpoint.map(|proof| {
@@ -228,7 +151,15 @@ impl<D: Disk> Pump<D> {
         let (number, weight) = (appends.number, weight as u64);
         let batch = spill::Batch::Records(Arc::clone(&records), progress);
         let appended = backlog.spill.append(batch, &appends.chain);
-        appends.batches.push_back(Batch { number, duties, records, weight, checkpoint, answer: None });
+        appends.batches.push_back(Batch {
+            number,
+            duties,
+            deadline,
+            records,
+            weight,
+            checkpoint,
+            answer: None,
+        });
         self.work.push(Box::pin(async move { Done::Appended(number, appended.await) }));
     }
 

@@ -1,9 +1,9 @@
 //! What is on disk, and what is on its way there.
 
-use super::append::Appends;
 use super::hold::Held;
 use super::lane::Stored;
 use super::replay::NoRoomAside;
+use super::underway::Appends;
 use super::{Done, Pump};
 use crate::answer::Answer;
 use crate::error::SendError;

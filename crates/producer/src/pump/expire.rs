@@ -30,7 +30,10 @@ impl<D: Disk> Pump<D> {
             self.expire_flight(at, now);
         }
         let Some(backlog) = &mut self.backlog else { return };
-        let (dropped, late, mut next) = backlog.expire_queue(now);
+        let (dropped, mut late, next_queued) = backlog.expire_queue(now);
+        let (on_their_way, mut next) = backlog.appends.expire(now);
+        late.extend(on_their_way);
+        next = next.min(next_queued);
         let waited = backlog.expire_waiting(now);
         if let Some(deadline) = backlog.next_waiting() {
             next = next.min(deadline);

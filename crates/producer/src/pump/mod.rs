@@ -14,6 +14,7 @@ mod lane;
 mod replay;
 mod settle;
 mod show;
+mod underway;
 
 use crate::inbox::{Closing, Entry, Look};
 use crate::producer::Shared;
