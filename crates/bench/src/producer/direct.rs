@@ -121,7 +121,7 @@ fn throughput(ground: &Rc<Ground>, load: &Load, how: &str, ours: Write, client: 
     Contest {
         name: format!("direct, {how}, 1 KiB"),
         unit: "records/s",
-        rounds: 7,
+        rounds: 15,
         better: Better::Higher,
         ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), at(ours)),
         peers: vec![Contender::new(name, version(), at(theirs)).goal(0.95)],
@@ -141,7 +141,7 @@ fn processor_time(ground: &Rc<Ground>, load: &Load) -> Contest {
     Contest {
         name: "direct, processor time of a record, 1 KiB".to_owned(),
         unit: "ns",
-        rounds: 7,
+        rounds: 15,
         better: Better::Lower,
         ours: Contender::new("producer", env!("CARGO_PKG_VERSION"), of(write)),
         peers: vec![Contender::new("rdkafka FutureProducer", version(), of(bare::write_futures))],
@@ -212,7 +212,7 @@ fn replay(ground: &Rc<Ground>, load: &Load, effort: &Effort) -> Contest {
     Contest {
         name: "replay, 1 KiB".to_owned(),
         unit: "records/s",
-        rounds: 5,
+        rounds: 15,
         better: Better::Higher,
         ours: Contender::new("replay", env!("CARGO_PKG_VERSION"), ours),
         peers: vec![Contender::new("our direct path", env!("CARGO_PKG_VERSION"), direct).goal(0.9)],
