@@ -234,12 +234,11 @@ fn replayed(ground: &Ground, load: &Load, dir: PathBuf) -> Result<f64, BenchErro
         }
         Ok::<_, BenchError>(())
     })?;
-    let backlog = producer.snapshot().backlog_records;
     up.store(true, Relaxed);
-    // The breaker's wait is no part of the replay's pace.
+    // The breaker's wait is no part of the replay's pace, nor are the last records that it does not count yet.
     let left = || producer.snapshot().backlog_records;
     let rest = || std::thread::sleep(Duration::from_millis(1));
-    while left() == backlog {
+    while producer.snapshot().replayed_records == 0 {
         rest();
     }
     let first = left();
