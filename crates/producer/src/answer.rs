@@ -135,6 +135,11 @@ impl Answer {
         }
     }
 
+    /// The duty, where somebody still waits; nobody does afterwards.
+    pub(crate) fn take(&mut self) -> Option<Self> {
+        (!self.is_settled()).then(|| std::mem::replace(self, Self::nobody()))
+    }
+
     /// Whether nobody waits any more.
     pub(crate) fn is_settled(&self) -> bool {
         matches!(self.0, To::Nobody)

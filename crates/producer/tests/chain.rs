@@ -200,6 +200,8 @@ fn nobody_waits_longer_than_the_timeout_for_a_call_and_a_disk_that_both_fail() {
             }
         }
         assert!(begun.elapsed() < 2 * TIMEOUT, "{:?}", begun.elapsed());
+        tokio::time::sleep(TIMEOUT).await;
+        assert_eq!(producer.snapshot().timed_out, 6, "each is counted once, however often it changes places");
     });
 }
 

@@ -7,7 +7,7 @@ use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
 use super::lane::{Flight, Lane, Load, Sent, Stored};
 use super::underway::{Batch, Checkpoint, Outcome, earliest};
 use super::{Done, Pump};
-use crate::answer::{Answer, Settled};
+use crate::answer::Settled;
 use crate::grade::Safe;
 use crate::inbox::{Duty, Entries, Entry, FEW};
 use crate::spill::progress::Proof;
@@ -242,13 +242,14 @@ impl<D: Disk> Pump<D> {
             *sent = Sent::OnDisk(Stored { seq, bucket: duty.bucket, bytes });
         }
         let (asked, deadline) = (duty.asked, duty.deadline);
-        if asked <= Durability::Synced || duty.answer.is_settled() {
+        if asked <= Durability::Synced {
             settled.add(&mut duty.answer, Ok(Safe::Spilled { seq }));
             self.free(duty.weight, 1);
-        } else {
-            let answer = std::mem::replace(&mut duty.answer, Answer::nobody());
+        } else if let Some(answer) = duty.answer.take() {
             backlog.waiting.insert(seq, Waiting { answer, asked, deadline });
             self.free(duty.weight, 0);
+        } else {
+            self.free(duty.weight, 1);
         }
     }
 

@@ -205,9 +205,7 @@ impl<D: Disk> Backlog<D> {
             }
             if entry.duty.shadow.is_some() {
                 at += 1;
-                if !entry.duty.answer.is_settled() {
-                    late.push(std::mem::replace(&mut entry.duty.answer, Answer::nobody()));
-                }
+                late.extend(entry.duty.answer.take());
             } else if let Some(entry) = self.queue.remove(at) {
                 self.keys.unqueue(entry.duty.bucket);
                 expired.push(entry);

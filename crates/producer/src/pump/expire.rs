@@ -64,7 +64,7 @@ impl<D: Disk> Pump<D> {
         if let Load::Live(sent) = &mut flight.load {
             for sent in sent {
                 if let Sent::Mine(duty) = sent {
-                    late.push(std::mem::replace(&mut duty.answer, crate::answer::Answer::nobody()));
+                    late.extend(duty.answer.take());
                 }
             }
         }

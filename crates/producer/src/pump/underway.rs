@@ -52,10 +52,8 @@ pub(super) fn earliest<'a>(duties: impl IntoIterator<Item = &'a Duty>) -> Nanos 
 impl Batch {
     /// Takes the answers of the callers whose time is over; the records stay on their way.
     fn expire(&mut self, now: Nanos) -> Vec<Answer> {
-        let mut late = Vec::new();
-        for duty in self.duties.iter_mut().filter(|duty| now >= duty.deadline) {
-            late.push(std::mem::replace(&mut duty.answer, Answer::nobody()));
-        }
+        let due = self.duties.iter_mut().filter(|duty| now >= duty.deadline);
+        let late = due.filter_map(|duty| duty.answer.take()).collect();
         self.deadline = earliest(self.duties.iter().filter(|duty| now < duty.deadline));
         late
     }
@@ -79,7 +77,7 @@ impl Appends {
     /// The callers whose time is over, and when the next one's is: a disk that hangs answers nobody.
     pub(super) fn expire(&mut self, now: Nanos) -> (Vec<Answer>, Nanos) {
         let due = self.batches.iter_mut().filter(|batch| now >= batch.deadline);
-        let late = due.flat_map(|batch| batch.expire(now)).filter(|answer| !answer.is_settled()).collect();
+        let late = due.flat_map(|batch| batch.expire(now)).collect();
         let next = self.batches.iter().map(|batch| batch.deadline).min();
         (late, next.unwrap_or(Nanos(u64::MAX)))
     }
