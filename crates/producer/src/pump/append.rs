@@ -5,7 +5,7 @@
 
 use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
 use super::lane::{Flight, Lane, Load, Sent, Stored};
-use super::underway::{Batch, Checkpoint, Outcome, earliest};
+use super::underway::{Batch, Checkpoint, Outcome};
 use super::{Done, Pump};
 use crate::answer::Settled;
 use crate::grade::Safe;
@@ -138,7 +138,6 @@ impl<D: Disk> Pump<D> {
         let Some(backlog) = &mut self.backlog else { return };
         let Draft { entries, weight } = draft;
         let (records, duties) = entries.into_parts();
-        let deadline = earliest(&duties);
         let records = Arc::new(Records::new(records));
         let progress = checkpoint.as_ref().map(frame::progress);
         let checkpoint = checkpoint.map(|proof| {
@@ -146,20 +145,9 @@ impl<D: Disk> Pump<D> {
             let proven = backlog.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)).collect();
             Checkpoint { proof, proven }
         });
-        let appends = &mut backlog.appends;
-        appends.number += 1;
-        let (number, weight) = (appends.number, weight as u64);
         let batch = spill::Batch::Records(Arc::clone(&records), progress);
-        let appended = backlog.spill.append(batch, &appends.chain);
-        appends.batches.push_back(Batch {
-            number,
-            duties,
-            deadline,
-            records,
-            weight,
-            checkpoint,
-            answer: None,
-        });
+        let appended = backlog.spill.append(batch, backlog.appends.chain());
+        let number = backlog.appends.push(duties, records, weight as u64, checkpoint);
         self.work.push(Box::pin(async move { Done::Appended(number, appended.await) }));
     }
 

@@ -12,15 +12,15 @@ use std::sync::Arc;
 
 /// One batch.
 pub(super) struct Batch {
-    pub(super) number: u64,
+    number: u64,
     pub(super) duties: Vec<Duty>,
     /// When the time of the first of its callers is over who has not been told.
-    pub(super) deadline: Nanos,
+    deadline: Nanos,
     pub(super) records: Arc<Records>,
     /// What the records may take on disk.
-    pub(super) weight: u64,
+    weight: u64,
     pub(super) checkpoint: Option<Checkpoint>,
-    pub(super) answer: Option<Result<Appended, WalError>>,
+    answer: Option<Result<Appended, WalError>>,
 }
 
 /// A batch ends with the progress up to here, which proves the delivery of records of these keys.
@@ -32,9 +32,9 @@ pub(super) struct Checkpoint {
 /// All batches on their way, oldest first.
 #[derive(Default)]
 pub(super) struct Appends {
-    pub(super) batches: VecDeque<Batch>,
-    pub(super) chain: Chain,
-    pub(super) number: u64,
+    batches: VecDeque<Batch>,
+    chain: Chain,
+    number: u64,
 }
 
 /// What came of the oldest batches.
@@ -45,7 +45,7 @@ pub(super) enum Outcome {
 }
 
 /// When the first of these callers' time is over.
-pub(super) fn earliest<'a>(duties: impl IntoIterator<Item = &'a Duty>) -> Nanos {
+fn earliest<'a>(duties: impl IntoIterator<Item = &'a Duty>) -> Nanos {
     duties.into_iter().map(|duty| duty.deadline).min().unwrap_or(Nanos(u64::MAX))
 }
 
@@ -65,6 +65,25 @@ impl Batch {
 }
 
 impl Appends {
+    /// What the next batch is written behind.
+    pub(super) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// One more is on its way, behind the others: its number.
+    pub(super) fn push(
+        &mut self,
+        duties: Vec<Duty>,
+        records: Arc<Records>,
+        weight: u64,
+        checkpoint: Option<Checkpoint>,
+    ) -> u64 {
+        self.number += 1;
+        let (number, deadline) = (self.number, earliest(&duties));
+        self.batches.push_back(Batch { number, duties, deadline, records, weight, checkpoint, answer: None });
+        number
+    }
+
     /// What the records of all batches may take on disk.
     pub(super) fn bytes(&self) -> u64 {
         self.batches.iter().map(|batch| batch.weight).sum()
