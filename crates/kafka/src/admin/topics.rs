@@ -131,22 +131,16 @@ impl Admin {
         let doing = format!("reading the settings of topic {topic}");
         self.may_change(&doing)?;
         let said = self.client.describe_configs(&[ResourceSpecifier::Topic(topic)], &self.options()).await;
-        let found = match said {
-            Ok(mut said) => said.pop().transpose().map_err(ClientError::Global),
-            Err(source) => Err(source),
+        let entries = match said.and_then(|mut said| said.pop().transpose().map_err(ClientError::Global)) {
+            Ok(found) => found.map_or_else(Vec::new, |found| found.entries),
+            Err(source) => return Err(self.explain(doing, source).await),
         };
-        match found {
+        if entries.is_empty() {
             // The client drops the code of a topic that the broker says nothing of; without the right it does that.
-            Ok(found) if found.as_ref().is_none_or(|found| found.entries.is_empty()) => {
-                let source = ClientError::Global(RDKafkaErrorCode::TopicAuthorizationFailed);
-                Err(KafkaError::refused(doing, source))
-            }
-            Ok(found) => {
-                let entries = found.into_iter().flat_map(|found| found.entries);
-                Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
-            }
-            Err(source) => Err(self.explain(doing, source).await),
+            let source = ClientError::Global(RDKafkaErrorCode::TopicAuthorizationFailed);
+            return Err(KafkaError::refused(doing, source));
         }
+        Ok(entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
     /// Raises a topic to `total` partitions. Keys are placed anew from then on: records of one key from before

@@ -120,15 +120,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// The same for a topic whose records only Seawall may throw away: one that was there before is looked at.
+    /// Makes a topic whose records only Seawall may throw away; one that is there is looked at instead.
     async fn ensure_fit(&self, new: &NewTopic, keeps: Keeps) -> Result<(), ClusterError> {
         let (cluster, topic) = (&self.0.name, &new.name);
         let hint = "it cannot be looked for";
         let there = self.0.admin.topic(topic).await.map_err(|source| self.refused(topic, hint, source))?;
-        self.ensure(new).await?;
         if there.is_none() {
-            return Ok(());
+            return self.ensure(new).await.map(|_| ());
         }
+        self.0.known.add(topic);
         let settings = match self.0.admin.topic_settings(topic).await {
             Ok(settings) => settings,
             Err(error) if error.class() == Class::Permanent => {
