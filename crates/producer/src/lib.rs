@@ -45,6 +45,7 @@
 //! | `no_space` (`ENOSPC`), or the spill's own budget used up | nothing of the batch gets a receipt; records wait in memory, sends wait up to `max_block` and are refused with [`SendError::Full`], which names the cause; it goes on by itself when there is room |
 //! | `eio_on_write`, `eio_on_fsync` | the segment is never written again; what had no receipt is written to a new one; only if that fails, too, it waits in memory as above |
 //! | `hangs`: the disk answers nothing | every caller hears at the end of its `timeout`, with [`Left::Unknown`] where its record was on its way; what the disk takes after all is delivered |
+//! | `hangs_at_the_end`: it answers nothing while the producer closes | as above; [`Producer::close`] returns a `timeout` after the sinks' time, and the spill is locked until the disk answers |
 //! | `remounted_read_only` | as no space; what is on disk is still replayed |
 //! | `directory_removed` | as no space, once a new segment is needed; what is in files still open is replayed; what was in others is gone, as for any program whose files are deleted |
 //! | `segment_corrupted` | at start [`OpenError::Wal`] names segment and byte, and `seawall wal repair` says what can be done; while running the replay stops before it, and says so in [`Snapshot::spill_trouble`] |

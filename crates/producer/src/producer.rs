@@ -200,8 +200,9 @@ impl Producer {
         }
     }
 
-    /// Takes no more records and waits for those taken: up to `within` for the sinks, then for the spill. What neither
-    /// takes is answered with [`SendError::Closed`]. What is on disk stays there for the next start.
+    /// Takes no more records and waits for those taken: up to `within` for the sinks, then up to
+    /// [`ProducerOptions::timeout`] for the spill. What neither takes is answered with [`SendError::Closed`]. What is on
+    /// disk stays there for the next start. A disk that still hangs then has the spill locked until it answers.
     pub async fn close(&self, within: Duration) {
         let (done, ended) = oneshot::channel();
         self.shared().budget.close();

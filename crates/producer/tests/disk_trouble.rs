@@ -139,39 +139,90 @@ async fn eio_on_fsync() {
     failing(Fault::SyncEio).await;
 }
 
+/// A disk that can be made to hang.
+struct Gate {
+    shut: Arc<Mutex<()>>,
+}
+
+impl Gate {
+    fn before(inner: SimDisk) -> (Self, Hooked<SimDisk>) {
+        let shut = Arc::new(Mutex::new(()));
+        let through = Arc::clone(&shut);
+        let disk = Hooked::new(inner, move || {
+            drop(through.lock().unwrap());
+            true
+        });
+        (Self { shut }, disk)
+    }
+
+    /// Shut from now on, until what this returns is called.
+    async fn shut(&self) -> impl FnOnce() + use<> {
+        let held = Arc::clone(&self.shut);
+        let (open_again, opened) = std::sync::mpsc::channel::<()>();
+        let holder = std::thread::spawn(move || {
+            let _held = held.lock().unwrap();
+            let _ = opened.recv();
+        });
+        while self.shut.try_lock().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        move || {
+            drop(open_again);
+            holder.join().unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hangs() {
-    let gate = Arc::new(Mutex::new(()));
-    let through = Arc::clone(&gate);
-    let disk = Hooked::new(SimDisk::new(3), move || {
-        drop(through.lock().unwrap());
-        true
-    });
+    let (gate, disk) = Gate::before(SimDisk::new(3));
     let shelf = Shelf::new();
     let producer = open(&disk, options(Path::new("/spill")), &shelf).unwrap();
     shelf.set(Mood::Down);
     producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
-    let held = Arc::clone(&gate);
-    let (closed, open_again) = std::sync::mpsc::channel::<()>();
-    let holder = std::thread::spawn(move || {
-        let _held = held.lock().unwrap();
-        let _ = open_again.recv();
-    });
-    while gate.try_lock().is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let open_again = gate.shut().await;
     let call = (1..4).map(|n| producer.send::<Synced>(outgoing("a", n)));
     let call = tokio::time::timeout(Duration::from_mins(1), futures_util::future::join_all(call));
     for answer in call.await.expect("nobody waits for a disk that says nothing") {
         let error = answer.unwrap_err();
         assert!(matches!(error, SendError::TimedOut { left: Left::Unknown, .. }), "{error}");
     }
-    drop(closed);
-    holder.join().unwrap();
+    open_again();
     producer.send::<Synced>(outgoing("a", 4)).await.unwrap();
     delivered(&producer, &shelf, 0..5).await;
     let snapshot = producer.snapshot();
     assert_eq!((snapshot.memory_records, snapshot.memory_bytes), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hangs_at_the_end() {
+    let (gate, disk) = Gate::before(SimDisk::new(3));
+    let shelf = Shelf::new();
+    let options = options(Path::new("/spill"));
+    let producer = open(&disk, options.clone(), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+    let open_again = gate.shut().await;
+    let (heard, hears) = tokio::sync::oneshot::channel();
+    producer.send_buffered(outgoing("a", 1), |outcome| drop(heard.send(outcome))).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_mins(1), producer.close(Duration::ZERO));
+    closed.await.expect("a disk that says nothing has its time, and no more");
+    let error = hears.await.unwrap().unwrap_err();
+    assert!(matches!(error, SendError::TimedOut { left: Left::Unknown, .. }), "{error}");
+    // Nobody else writes there while it may still take something.
+    let error = open(&disk.inner, options.clone(), &shelf).unwrap_err();
+    assert!(matches!(error, OpenError::Wal(WalError::Locked { .. })), "{error}");
+    open_again();
+    let producer = loop {
+        match open(&disk.inner, options.clone(), &shelf) {
+            Ok(producer) => break producer,
+            Err(OpenError::Wal(WalError::Locked { .. })) => {
+                tokio::time::sleep(Duration::from_millis(1)).await
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    delivered(&producer, &shelf, 0..2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -237,13 +237,22 @@ impl<D: Disk> Pump<D> {
             self.stall(lane);
             self.spill_lane(lane);
         }
+        let disk_until = self.disk_until(until);
         match &self.backlog {
-            Some(backlog) if backlog.has_queue() && backlog.state(now) == DiskState::Usable => {
+            Some(backlog)
+                if backlog.has_queue() && backlog.state(now) == DiskState::Usable && now < disk_until =>
+            {
                 self.append(now);
+                self.wake(disk_until);
                 false
             }
             _ => true,
         }
+    }
+
+    /// How long the disk has, where the sinks had until `until`: every caller's time is over by then.
+    fn disk_until(&self, until: Nanos) -> Nanos {
+        until.plus(self.shared.options.timeout)
     }
 
     /// Answers what is left, closes the spill, and tells whoever waits.
@@ -252,7 +261,13 @@ impl<D: Disk> Pump<D> {
         self.abandon_all();
         self.give_back();
         if let Some(mut backlog) = self.backlog.take() {
-            backlog.close().await;
+            let now = self.shared.clock.now();
+            let until = self.closing.as_ref().map_or(now, |(until, _)| self.disk_until(*until));
+            if tokio::time::timeout(until.since(now), backlog.close()).await.is_err() {
+                tracing::warn!(
+                    "the spill's disk answers nothing: the spill is not closed, and locked until it does"
+                );
+            }
         }
         if let Some((_, Some(done))) = self.closing.take() {
             let _ = done.send(());

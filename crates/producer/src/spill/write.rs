@@ -149,9 +149,8 @@ impl<D: Disk> Writer<D> {
     pub(super) fn truncate(&self, before: u64) -> BoxFuture<Result<u64, WalError>> {
         match self {
             Self::Thread(group) => {
-                let group = group.clone();
-                let task = tokio::task::spawn_blocking(move || group.truncate_front(before));
-                Box::pin(async move { task.await.unwrap_or(Err(WalError::Closed)) })
+                let ticket = group.truncate_front_later(before);
+                Box::pin(async move { ticket?.await.map(|answer| answer.first) })
             }
             Self::Inline(inline) => {
                 let answer = inline.with(|log| log.truncate_front(before));
@@ -167,12 +166,18 @@ impl<D: Disk> Writer<D> {
         }
     }
 
+    /// Writes what is queued and closes the log. Whoever stops waiting leaves that to a thread, and with it the log's own lock.
     pub(super) fn close(&self) -> BoxFuture<Result<(), WalError>> {
         match self {
             Self::Thread(group) => {
-                let group = group.clone();
-                let task = tokio::task::spawn_blocking(move || group.close());
-                Box::pin(async move { task.await.unwrap_or(Err(WalError::Closed)) })
+                let (group, (closed, told)) = (group.clone(), oneshot::channel());
+                // Not one of the runtime's own, whose end would wait for a disk that hangs.
+                let thread = std::thread::Builder::new().name("seawall-close".to_owned());
+                let begun = thread.spawn(move || closed.send(group.close()));
+                if let Err(error) = begun {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "no thread to close the spill");
+                }
+                Box::pin(async move { told.await.unwrap_or(Err(WalError::Closed)) })
             }
             Self::Inline(inline) => {
                 let log = inline.state().log.take();

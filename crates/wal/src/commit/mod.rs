@@ -124,7 +124,15 @@ impl<D: Disk, B: Batch> GroupCommit<D, B> {
     /// # Errors
     /// As [`Log::truncate_front`]; [`WalError::Closed`].
     pub fn truncate_front(&self, before: u64) -> Result<u64, WalError> {
-        self.handle.shared.truncate(before)?.wait().map(|answer| answer.first)
+        self.truncate_front_later(before)?.wait().map(|answer| answer.first)
+    }
+
+    /// As [`GroupCommit::truncate_front`], without waiting: the ticket's `first` is what it answers.
+    ///
+    /// # Errors
+    /// [`WalError::Closed`]; by the ticket, as [`Log::truncate_front`].
+    pub fn truncate_front_later(&self, before: u64) -> Result<Ticket, WalError> {
+        self.handle.shared.truncate(before)
     }
 
     /// As [`Log::segments`].
