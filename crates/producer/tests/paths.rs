@@ -4,10 +4,10 @@
 
 mod stage;
 
-use seawall_core::{Clock, Durability, Fault};
+use seawall_core::{Clock, Durability, Fault, Outgoing};
 use seawall_producer::{
-    Driver, Happening, Left, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot,
-    SpillOptions, State, Synced, Target,
+    Driver, Event, Happening, Left, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError,
+    Snapshot, SpillOptions, State, Synced, Target,
 };
 use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
@@ -245,7 +245,7 @@ fn over_to_the_next_sink_at_once_and_back_slowly() {
         assert_eq!(send(8).await.unwrap(), "near");
         let snapshot = producer.snapshot();
         assert_eq!((snapshot.active, snapshot.switches), (0, 2));
-        let switched = |e: &&seawall_producer::Event| matches!(e.what, Happening::Switched { .. });
+        let switched = |e: &&Event| matches!(e.what, Happening::Switched { .. });
         assert_eq!(snapshot.events.iter().filter(switched).count(), 2);
         // Both gone: the disk is the last.
         world.shelf.set(Mood::Down);
@@ -257,25 +257,30 @@ fn over_to_the_next_sink_at_once_and_back_slowly() {
     second.judge().unwrap();
 }
 
+/// Memory for 5 of the [`big`] ones, and a disk for less than 20.
+fn small() -> ProducerOptions {
+    let spill = SpillOptions { disk_bytes_max: 1 << 20, ..SpillOptions::new("/spill", "tests") };
+    ProducerOptions {
+        memory_bytes_max: 256 << 10,
+        record_bytes_max: 60_000,
+        batch_bytes: 60_000,
+        spill: Some(spill),
+        ..options()
+    }
+}
+
+fn big(n: u64) -> Outgoing {
+    let mut outgoing = outgoing("a", n);
+    outgoing.record.value = format!("a:{n}:{}", "x".repeat(50_000)).into();
+    outgoing
+}
+
 #[test]
 fn at_the_end_of_memory_and_disk_a_send_waits_then_is_refused_by_name() {
     let world = World::new();
     live(&world.clock, async {
-        let spill = SpillOptions { disk_bytes_max: 1 << 20, ..SpillOptions::new("/spill", "tests") };
-        let small = ProducerOptions {
-            memory_bytes_max: 256 << 10,
-            record_bytes_max: 60_000,
-            batch_bytes: 60_000,
-            spill: Some(spill),
-            ..options()
-        };
-        let producer = world.open(small).unwrap();
+        let producer = world.open(small()).unwrap();
         world.shelf.set(Mood::Down);
-        let big = |n: u64| {
-            let mut outgoing = outgoing("a", n);
-            outgoing.record.value = format!("a:{n}:{}", "x".repeat(50_000)).into();
-            outgoing
-        };
         let (mut synced, mut full) = (0_u64, None);
         for n in 0..60 {
             match producer.send::<Synced>(big(n)).await {
@@ -304,6 +309,43 @@ fn at_the_end_of_memory_and_disk_a_send_waits_then_is_refused_by_name() {
             assert!(world.shelf.count("a", n) > 0, "{n} had a receipt");
         }
         producer.send::<Replicated>(big(200)).await.unwrap();
+    });
+    world.shelf.judge().unwrap();
+}
+
+#[test]
+fn a_full_spill_says_so_once_though_its_progress_is_written() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(small()).unwrap();
+        world.shelf.set(Mood::Down);
+        for n in 0..4 {
+            producer.send::<Synced>(outgoing("b", n)).await.unwrap();
+        }
+        let mut n = 0;
+        while producer.send::<Synced>(big(n)).await.is_ok() {
+            n += 1;
+        }
+        // Those of `b` are delivered, one after the other, and that is written down; nothing else finds room.
+        let waits = producer.send::<Synced>(big(n));
+        let delivers = async {
+            for done in 1..=4 {
+                world.shelf.set(Mood::Alone);
+                until(&producer, |s| s.replayed_records >= done).await;
+                world.shelf.set(Mood::Down);
+                for _ in 0..300 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    assert!(producer.snapshot().spill_trouble.is_some());
+                }
+            }
+        };
+        let (waited, ()) = futures_util::future::join(waits, delivers).await;
+        assert!(waited.is_err());
+        let snapshot = producer.snapshot();
+        let said = |e: &&Event| matches!(e.what, Happening::SpillTrouble { .. });
+        assert_eq!(snapshot.events.iter().filter(said).count(), 1, "{:#?}", snapshot.events);
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0 && s.spill_trouble.is_none()).await;
     });
     world.shelf.judge().unwrap();
 }

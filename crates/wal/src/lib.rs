@@ -13,6 +13,7 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{Damage, WalError};
 pub use inspect::{Cut, Inspection, Repair, SegmentReport, inspect, repair, verify};
 pub use log::{
-    Appended, Counters, Durable, Log, Lost, Options, Payload, Recovery, Scan, SegmentInfo, Spare, SpareJob,
+    Appended, Counters, Durable, Extent, Log, Lost, Options, Payload, Recovery, Scan, SegmentInfo, Spare,
+    SpareJob,
 };
 pub use reader::{Frame, Frames, Limit, Reader};

@@ -4,7 +4,7 @@ mod harness;
 
 use harness::{NOW, assert_prefix, frame, frames, open, options, read_all};
 use seawall_wal::disk::SimDisk;
-use seawall_wal::{Disk, Limit, RealDisk, Scan, WalError};
+use seawall_wal::{Disk, Extent, Limit, RealDisk, Scan, WalError};
 use std::sync::atomic::AtomicBool;
 
 #[test]
@@ -75,6 +75,10 @@ fn the_front_goes_by_whole_segments_which_are_recycled() {
         next += 10;
         let first = log.truncate_front(next.saturating_sub(600)).unwrap();
         assert!(first <= next.saturating_sub(600));
+        let segments = log.segments();
+        let left = segments.last().map(|last| last.capacity - last.bytes).unwrap();
+        let bytes = segments.iter().map(|segment| segment.capacity).sum();
+        assert_eq!(log.extent(), Extent { bytes, left });
     }
     let first = log.first();
     assert!(first > 2000, "{first}");

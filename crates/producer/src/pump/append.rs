@@ -30,9 +30,8 @@ struct Draft {
 
 /// Why the disk takes nothing although the file system would.
 #[derive(Debug, thiserror::Error)]
-#[error("the spill's budget is used up: {used} of {max} bytes for records")]
+#[error("the spill's budget is used up: {max} bytes for records")]
 struct BudgetUsedUp {
-    used: u64,
     max: u64,
 }
 
@@ -58,7 +57,7 @@ impl<D: Disk> Backlog<D> {
         };
         let in_flight = self.appends.bytes();
         let Some(room) = self.room.batch(first, in_flight) else {
-            let full = BudgetUsedUp { used: self.room.used, max: self.room.max };
+            let full = BudgetUsedUp { max: self.room.max };
             // How much there is will be known when those on their way are written.
             return if in_flight > 0 { Ok(draft) } else { Err(full) };
         };
@@ -122,6 +121,7 @@ impl<D: Disk> Pump<D> {
         let draft = match backlog.next_batch() {
             Ok(batch) => batch,
             Err(full) => {
+                backlog.full = true;
                 self.not_appended(Vec::new(), &full, now);
                 self.finish_ended(now);
                 Draft::default()
@@ -168,7 +168,10 @@ impl<D: Disk> Pump<D> {
         let Some(backlog) = &mut self.backlog else { return };
         let count = batch.duties.len() as u64;
         backlog.next = appended.next;
-        (backlog.failures, backlog.trouble) = (0, None);
+        // A progress has room where no record has.
+        if count > 0 || !backlog.full || backlog.records == 0 {
+            backlog.overcome();
+        }
         if batch.checkpoint.is_some() {
             backlog.progress.done(appended.first + count);
         }
@@ -179,7 +182,7 @@ impl<D: Disk> Pump<D> {
             self.on_disk(duty, seq, *bytes, &mut settled);
         }
         drop(settled);
-        self.settle_checkpoint(batch.checkpoint);
+        self.settle_checkpoint(batch.checkpoint, true);
     }
 
     fn refused(&mut self, batches: Vec<Batch>, error: &WalError, now: Nanos) {
@@ -193,20 +196,23 @@ impl<D: Disk> Pump<D> {
         {
             backlog.fresh = (backlog.fresh.0.max(1), backlog.fresh.1);
         }
+        if let Some(backlog) = &mut self.backlog {
+            backlog.full = false;
+        }
         self.not_appended(entries, error, now);
         for checkpoint in checkpoints {
-            self.settle_checkpoint(checkpoint);
+            self.settle_checkpoint(checkpoint, false);
         }
     }
 
     /// A batch ended, with or without success. Room comes back whether or not its progress could be written: it is room
     /// that a full disk needs.
-    fn settle_checkpoint(&mut self, checkpoint: Option<Checkpoint>) {
+    fn settle_checkpoint(&mut self, checkpoint: Option<Checkpoint>, durable: bool) {
         let (Some(Checkpoint { proof, proven }), Some(backlog)) = (checkpoint, &mut self.backlog) else {
             return;
         };
         // Nor do the keys wait for ever for a disk that takes nothing.
-        if backlog.failures == 0 || backlog.failures >= UNPROVEN_AFTER {
+        if durable || backlog.failures >= UNPROVEN_AFTER {
             for (_, bucket) in proven {
                 backlog.keys.deliver(bucket);
             }

@@ -80,6 +80,8 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) failures: u32,
     pub(super) retry_at: Nanos,
     pub(super) trouble: Option<String>,
+    /// It is the budget that is used up.
+    pub(super) full: bool,
     /// Records that a sink refused for good, and for which there was no room aside.
     pub(super) not_aside: BTreeSet<u64>,
     pub(super) room: Room,
@@ -120,6 +122,7 @@ impl<D: Disk> Backlog<D> {
             failures: 0,
             retry_at: now,
             trouble: None,
+            full: false,
             not_aside: BTreeSet::new(),
             room,
         }
@@ -131,6 +134,11 @@ impl<D: Disk> Backlog<D> {
 
     pub(super) fn is_usable(&self, now: Nanos) -> bool {
         now >= self.retry_at
+    }
+
+    /// The disk takes records again.
+    pub(super) fn overcome(&mut self) {
+        (self.failures, self.trouble, self.full) = (0, None, false);
     }
 
     /// Whether there is room to put these records aside.
@@ -273,6 +281,9 @@ impl<D: Disk> Pump<D> {
         if room.used < backlog.room.used {
             // There is room again: nobody has to wait for the next attempt.
             backlog.retry_at = Nanos(0);
+            if backlog.full {
+                backlog.overcome();
+            }
         }
         backlog.room = room;
         match truncated {

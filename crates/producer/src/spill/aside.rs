@@ -13,7 +13,7 @@ use crate::options::{Driver, SpillOptions};
 use crate::sink::BoxFuture;
 use bytes::Bytes;
 use seawall_core::{Clock, Outgoing};
-use seawall_wal::{Disk, DiskFile, SegmentInfo};
+use seawall_wal::{Disk, DiskFile, Extent};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,30 +80,24 @@ impl<D: Disk> Aside<D> {
 
     /// Whether `bytes` more may be put aside, by segments of `segment` bytes, where all logs have `rest` left.
     pub(super) fn takes(&self, bytes: u64, segment: u64, rest: u64) -> bool {
-        let (segments, pending) = (self.segments(), self.pending.load(Relaxed));
-        let more = needs(pending + bytes, &segments, segment) - needs(pending, &segments, segment);
+        let (extent, pending) = (self.extent(), self.pending.load(Relaxed));
+        let more = needs(pending + bytes, extent, segment) - needs(pending, extent, segment);
         more <= rest
     }
 
     /// Bytes that it takes on disk, with what is on its way.
     pub(super) fn bytes(&self, segment: u64) -> u64 {
-        let segments = self.segments();
-        self.taken(&segments) + needs(self.pending.load(Relaxed), &segments, segment)
+        let extent = self.extent();
+        let taken = if self.writer.is_some() { extent.bytes } else { self.found };
+        taken + needs(self.pending.load(Relaxed), extent, segment)
     }
 
     pub(super) fn writer(&self) -> Option<&Writer<D>> {
         self.writer.as_ref()
     }
 
-    fn segments(&self) -> Vec<SegmentInfo> {
-        self.writer.as_ref().map(Writer::segments).unwrap_or_default()
-    }
-
-    fn taken(&self, segments: &[SegmentInfo]) -> u64 {
-        match &self.writer {
-            Some(_) => segments.iter().map(|info| info.capacity).sum(),
-            None => self.found,
-        }
+    fn extent(&self) -> Extent {
+        self.writer.as_ref().map(Writer::extent).unwrap_or_default()
     }
 }
 
@@ -114,9 +108,8 @@ pub(super) fn size(records: &[(String, Outgoing)]) -> u64 {
 }
 
 /// Bytes of further segments that so many more take.
-fn needs(bytes: u64, segments: &[SegmentInfo], segment: u64) -> u64 {
-    let last = segments.last().map_or(0, |info| info.capacity - info.bytes);
-    if bytes == 0 || bytes + AROUND <= last {
+fn needs(bytes: u64, extent: Extent, segment: u64) -> u64 {
+    if bytes == 0 || bytes + AROUND <= extent.left {
         return 0;
     }
     if bytes + AROUND <= segment {

@@ -1,6 +1,6 @@
 //! How much may still be written: by what the files take on disk, not by what they hold.
 
-use seawall_wal::SegmentInfo;
+use seawall_wal::Extent;
 
 /// What the log adds to a batch: a mark, the header of a new segment, and the end of one.
 const AROUND: u64 = 4096 + 256;
@@ -23,17 +23,16 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// The room of a spill with a log of these segments, which with `refused` bytes set aside may take `disk` bytes, by
+    /// The room of a spill with a log of this extent, which with `refused` bytes set aside may take `disk` bytes, by
     /// segments of `segment` bytes. Room for one segment more of those is never given to the log.
-    pub(super) fn of(log: &[SegmentInfo], refused: u64, disk: u64, segment: u64) -> Self {
+    pub(super) fn of(log: Extent, refused: u64, disk: u64, segment: u64) -> Self {
         let all = disk.saturating_sub(UNCOUNTED * segment);
         let max = all.saturating_sub(segment);
-        let taken: u64 = log.iter().map(|info| info.capacity).sum::<u64>() + refused;
-        let last = log.last().map_or(0, |info| info.capacity - info.bytes);
+        let taken = log.bytes + refused;
         Self {
-            used: taken - last,
+            used: taken - log.left,
             max,
-            last: last.saturating_sub(AROUND),
+            last: log.left.saturating_sub(AROUND),
             further: max.saturating_sub(taken + AROUND),
             segment: segment.saturating_sub(AROUND),
             rest: all.saturating_sub(taken),
@@ -76,14 +75,8 @@ impl Room {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use seawall_core::WallMs;
 
     const SEGMENT: u64 = 64 << 10;
-
-    fn info(bytes: u64, capacity: u64) -> SegmentInfo {
-        let (path, created) = (std::path::PathBuf::new(), WallMs(0));
-        SegmentInfo { path, first: 0, next: 0, bytes, capacity, created, sealed: None }
-    }
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -99,13 +92,13 @@ mod tests {
     }
 
     /// As the log writes a batch of `bytes`; whether that begins a segment.
-    fn write(log: &mut Vec<SegmentInfo>, bytes: u64) -> bool {
-        let last = log.last_mut().unwrap();
-        let fits = last.bytes + bytes + 48 <= last.capacity;
+    fn write(log: &mut Extent, bytes: u64) -> bool {
+        let fits = bytes + 48 <= log.left;
         if fits {
-            last.bytes += bytes + 48;
+            log.left -= bytes + 48;
         } else {
-            log.push(info(4096 + bytes + 48, SEGMENT.max(4096 + bytes + 96)));
+            let capacity = SEGMENT.max(4096 + bytes + 96);
+            *log = Extent { bytes: log.bytes + capacity, left: capacity - (4096 + bytes + 48) };
         }
         !fits
     }
@@ -125,9 +118,9 @@ mod tests {
         fn the_files_stay_within_the_budget(
             disk in (1_u64 << 20)..(4 << 20), steps in proptest::collection::vec(step(), 1..300),
         ) {
-            let (mut log, mut refused) = (vec![info(4096, SEGMENT)], 0);
+            let (mut log, mut refused) = (Extent { bytes: SEGMENT, left: SEGMENT - 4096 }, 0);
             for step in steps {
-                let room = Room::of(&log, refused, disk, SEGMENT);
+                let room = Room::of(log, refused, disk, SEGMENT);
                 prop_assert!(room.used <= disk);
                 let together = match step {
                     Step::Write(bytes) => vec![bytes],
@@ -148,11 +141,11 @@ mod tests {
                 }
                 for bytes in batches {
                     if write(&mut log, bytes) {
-                        let left = Room::of(&log, refused, disk, SEGMENT).rest(0);
+                        let left = Room::of(log, refused, disk, SEGMENT).rest(0);
                         prop_assert!(left >= SEGMENT, "{} left for one that is set aside", left);
                     }
                 }
-                let files = log.iter().map(|info| info.capacity).sum::<u64>() + refused;
+                let files = log.bytes + refused;
                 prop_assert!(files + UNCOUNTED * SEGMENT <= disk, "{} of {}", files, disk);
             }
         }
@@ -160,8 +153,8 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_is_not_given_away() {
-        let log = [info(SEGMENT - 10_000, SEGMENT)];
-        let room = Room::of(&log, 0, 1 << 20, SEGMENT);
+        let log = Extent { bytes: SEGMENT, left: 10_000 };
+        let room = Room::of(log, 0, 1 << 20, SEGMENT);
         let rest = (1 << 20) - (UNCOUNTED + 1) * SEGMENT;
         assert_eq!((room.rest(0), room.rest(5_000)), (rest, rest), "the last segment has room for it");
         assert_eq!(room.rest(20_000), rest - SEGMENT);

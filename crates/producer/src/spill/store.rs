@@ -142,7 +142,7 @@ impl<D: Disk> Spill<D> {
     /// What both logs take, and may still take.
     pub(crate) fn room(&self) -> Room {
         let (options, segment) = (&self.options, self.options.segment_bytes());
-        Room::of(&self.log.segments(), self.refused.bytes(segment), options.disk_bytes_max, segment)
+        Room::of(self.log.extent(), self.refused.bytes(segment), options.disk_bytes_max, segment)
     }
 
     pub(crate) fn close(&self) -> Vec<BoxFuture<Result<(), WalError>>> {

@@ -6,7 +6,7 @@ use crate::options::Driver;
 use crate::sink::BoxFuture;
 use seawall_core::Clock;
 use seawall_wal::{
-    Appended, Batch as _, Chain, Disk, GroupCommit, GroupOptions, Log, Options, Reader, SegmentInfo, WalError,
+    Appended, Batch as _, Chain, Disk, Extent, GroupCommit, GroupOptions, Log, Options, Reader, WalError,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -159,10 +159,10 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    pub(super) fn segments(&self) -> Vec<SegmentInfo> {
+    pub(super) fn extent(&self) -> Extent {
         match self {
-            Self::Thread(group) => group.segments(),
-            Self::Inline(inline) => inline.state().log.as_ref().map(Log::segments).unwrap_or_default(),
+            Self::Thread(group) => group.extent(),
+            Self::Inline(inline) => inline.state().log.as_ref().map(Log::extent).unwrap_or_default(),
         }
     }
 

@@ -17,7 +17,7 @@ pub use group::Ticket;
 use crate::disk::Disk;
 use crate::error::WalError;
 use crate::log::table::Table;
-use crate::log::{Counters, Log, SegmentInfo};
+use crate::log::{Counters, Extent, Log, SegmentInfo};
 use crate::reader::Reader;
 use bytes::Bytes;
 use queue::Shared;
@@ -138,6 +138,11 @@ impl<D: Disk, B: Batch> GroupCommit<D, B> {
     /// As [`Log::segments`].
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.handle.table.infos()
+    }
+
+    /// As [`Log::extent`].
+    pub fn extent(&self) -> Extent {
+        self.handle.table.extent()
     }
 
     /// As [`Log::counters`], as of the last group.

@@ -11,7 +11,7 @@ pub(crate) mod recover;
 mod spare;
 pub(crate) mod table;
 
-pub use outcome::{Appended, Counters, Durable, Lost, Options, Recovery, Scan, SegmentInfo};
+pub use outcome::{Appended, Counters, Durable, Extent, Lost, Options, Recovery, Scan, SegmentInfo};
 pub use payload::Payload;
 pub use spare::{Spare, SpareJob};
 
@@ -151,6 +151,11 @@ impl<D: Disk> Log<D> {
     /// The segments, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.table.infos()
+    }
+
+    /// What the segments take together.
+    pub fn extent(&self) -> Extent {
+        self.table.extent()
     }
 
     /// The oldest frame held.

@@ -120,6 +120,15 @@ pub struct SegmentInfo {
     pub sealed: Option<WallMs>,
 }
 
+/// What a log's files take on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes that the files of all segments have, or will have once they are full.
+    pub bytes: u64,
+    /// Those of them that the segment being written has left.
+    pub left: u64,
+}
+
 /// What happened to a log since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

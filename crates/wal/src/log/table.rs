@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::error::{Damage, WalError};
 use crate::format::{Found, HEADER_BYTES, Header, Scanner};
-use crate::log::SegmentInfo;
+use crate::log::{Extent, SegmentInfo};
 use seawall_core::WallMs;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -242,5 +242,18 @@ impl<D: Disk> Table<D> {
                 }
             })
             .collect()
+    }
+
+    /// What [`Self::infos`] add up to, without a copy of each: asked for with every batch.
+    pub(crate) fn extent(&self) -> Extent {
+        let shared = self.read();
+        let last = shared.segments.len().saturating_sub(1);
+        let segments = shared.segments.iter().enumerate();
+        segments.fold(Extent::default(), |Extent { bytes, left }, (at, (segment, end))| {
+            let own = segment.header.capacity;
+            let end = if at == last { shared.durable.offset } else { end.map_or(own, |end| end.offset) };
+            let capacity = own.max(end);
+            Extent { bytes: bytes + capacity, left: if at == last { capacity - end } else { left } }
+        })
     }
 }
