@@ -160,6 +160,62 @@ async fn a_record_that_the_retry_topic_does_not_take_waits_where_it_is() {
     assert_eq!(stage.running.snapshot().totals.deferred, 0);
 }
 
+/// The test 19 of the fault list, for a record that has left its handler and is not yet in the other topic.
+#[tokio::test(start_paused = true)]
+async fn test_19_what_is_on_its_way_to_a_retry_topic_is_waited_for() {
+    let (broker, calls, clock) = (filled(), Calls::default(), TokioClock::shared());
+    let stage = start(&broker, calls.handler(2, transient, &clock), &clock, with_retry_topic());
+    stage.letters.delay.store(5_000, SeqCst);
+    broker.assign(&orders());
+    stage.until("handled", |snapshot| snapshot.totals.acked == 9 && snapshot.handlers == 0).await;
+    broker.revoke(&orders());
+    stage.until("released", |snapshot| snapshot.partitions.is_empty()).await;
+    assert_eq!((stage.committed(&orders()), deliver(&stage)), (10, 1), "it is settled and committed");
+
+    broker.assign(&orders());
+    broker.assign(&later());
+    stage.until_done().await;
+    let attempts: Vec<_> = calls.all().iter().map(|call| call.attempt).collect();
+    assert_eq!(attempts, [1, 2], "it comes from the retry topic alone");
+}
+
+/// The same where the other topic takes longer than a drain may.
+#[tokio::test(start_paused = true)]
+async fn test_19_what_a_retry_topic_takes_too_late_is_handled_again_and_settles_nothing() {
+    let (broker, calls, clock) = (filled(), Calls::default(), TokioClock::shared());
+    let stage = start(&broker, calls.handler(2, transient, &clock), &clock, with_retry_topic());
+    let bound = with_retry_topic().revoke_bound;
+    stage.letters.delay.store(2 * bound.as_millis() as u64, SeqCst);
+    broker.assign(&orders());
+    stage.until("handled", |snapshot| snapshot.totals.acked == 9 && snapshot.handlers == 0).await;
+    broker.revoke(&orders());
+    let since = clock.now();
+    stage.until("released", |snapshot| snapshot.partitions.is_empty()).await;
+    assert!(clock.now().since(since) <= bound + Duration::from_secs(1), "the group does not wait longer");
+    assert_eq!(stage.committed(&orders()), 4, "what is not confirmed is not committed");
+
+    // The next owner handles it again, and again it takes the way to the retry topic; the first answer comes meanwhile.
+    broker.assign(&orders());
+    stage.until("handled again", |_| calls.all().len() == 2).await;
+    stage.until("the first is there", |_| stage.letters.taken.lock().expect(LOCK).len() == 1).await;
+    let snapshot = stage.until("answered", |_| true).await;
+    assert_eq!(
+        (snapshot.totals.deferred, stage.committed(&orders())),
+        (0, 4),
+        "an end that came too late is none"
+    );
+    stage.until("deferred", |snapshot| snapshot.totals.deferred == 1).await;
+    stage.until("committed", |_| stage.committed(&orders()) == 10).await;
+    assert_eq!(deliver(&stage), 2);
+    broker.assign(&later());
+    stage.until("both", |snapshot| snapshot.partitions.len() == 2).await;
+    stage.until_done().await;
+    let calls = calls.all();
+    let known = |call: &Call| call.origin == (orders(), 4) && call.token == calls[0].token;
+    assert!(calls.iter().all(known), "every repeat is recognised: {calls:?}");
+    assert_eq!(calls.iter().map(|call| call.attempt).collect::<Vec<_>>(), [1, 1, 2, 2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn overload_waits_in_its_partition_however_long() {
     let overloaded = || Fault::new(Class::Overload, "busy").after(Duration::from_mins(5));

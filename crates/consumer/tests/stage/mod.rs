@@ -37,16 +37,17 @@ impl Clock for TokioClock {
     }
 }
 
-/// A sink that keeps what it takes, and refuses as often as it is told to.
+/// A sink that keeps what it takes, refuses as often as it is told to, and takes so many milliseconds longer.
 #[derive(Clone, Default)]
 pub struct Letters {
     pub taken: Arc<Mutex<Vec<Outgoing>>>,
     pub refuse: Arc<AtomicU64>,
+    pub delay: Arc<AtomicU64>,
 }
 
 impl Sink for Letters {
     async fn send(&self, records: Vec<Outgoing>) -> Vec<Result<Receipt, Fault>> {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1 + self.delay.load(Relaxed))).await;
         let take = |record: Outgoing| {
             if self.refuse.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
                 return Err(Fault::new(Class::Transient, "the sink is down"));
