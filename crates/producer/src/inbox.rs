@@ -93,7 +93,9 @@ struct State {
     /// The pump sleeps.
     idle: bool,
     closed: bool,
-    closing: Option<Closing>,
+    closing: Vec<Closing>,
+    /// Nobody looks any more.
+    ended: bool,
 }
 
 #[derive(Default)]
@@ -107,7 +109,7 @@ pub(crate) struct Inbox {
 pub(crate) struct Look {
     pub(crate) entries: Entries,
     pub(crate) closed: bool,
-    pub(crate) closing: Option<Closing>,
+    pub(crate) closing: Vec<Closing>,
 }
 
 impl Inbox {
@@ -126,12 +128,24 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes nothing more; what was taken is still dealt with.
+    /// Takes nothing more; what was taken is still dealt with. Once that has [ended](Self::end) a wish is dropped.
     pub(crate) fn close(&self, closing: Option<Closing>) {
         let mut state = self.state();
         state.closed = true;
-        state.closing = closing.or(state.closing.take());
+        if !state.ended {
+            state.closing.extend(closing);
+        }
         self.wake(state);
+    }
+
+    /// Whoever wishes for the end, now or later, has it.
+    pub(crate) fn end(&self) {
+        let mut state = self.state();
+        (state.closed, state.ended) = (true, true);
+        let left = (std::mem::take(&mut state.closing), std::mem::take(&mut state.entries));
+        drop(state);
+        // Its callers hear that they are lost.
+        drop(left);
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
@@ -146,7 +160,7 @@ impl Inbox {
         let mut state = self.state();
         std::mem::swap(&mut state.entries, &mut look.entries);
         look.closed = state.closed;
-        look.closing = state.closing.take();
+        look.closing = std::mem::take(&mut state.closing);
     }
 
     /// Waits until there is something new. `closed` is what the last look said.
@@ -154,7 +168,7 @@ impl Inbox {
         loop {
             {
                 let mut state = self.state();
-                if !state.entries.is_empty() || state.closing.is_some() || state.closed != closed {
+                if !state.entries.is_empty() || !state.closing.is_empty() || state.closed != closed {
                     return;
                 }
                 state.idle = true;

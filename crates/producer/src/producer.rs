@@ -207,7 +207,7 @@ impl Producer {
         let (done, ended) = oneshot::channel();
         self.shared().budget.close();
         self.shared().inbox.close(Some(Closing { within, done }));
-        // An error: the pump is gone already.
+        // An error: it has ended already.
         let _ = ended.await;
     }
 

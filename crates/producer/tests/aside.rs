@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const DISK: u64 = 1 << 20;
-const VALUE: usize = 10_000;
+/// Six of them leave less of a segment than the next one takes, or the first `z` below.
+const VALUE: usize = 9_000;
 
 struct World {
     clock: SimClock,
@@ -60,9 +61,12 @@ fn key(n: u64) -> String {
 
 /// The record `n`, of a key of its own: `a` for the first.
 fn large(n: u64) -> Outgoing {
-    let key = key(n);
-    let mut outgoing = outgoing(&key, n);
-    outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(VALUE)).into();
+    sized(&key(n), n, VALUE)
+}
+
+fn sized(key: &str, n: u64, bytes: usize) -> Outgoing {
+    let mut outgoing = outgoing(key, n);
+    outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(bytes)).into();
     outgoing
 }
 
@@ -119,6 +123,28 @@ fn what_has_no_room_aside_stays_in_the_spill_until_somebody_takes_it() {
         let arrived = (0..records).filter(|n| world.shelf.count(&key(*n), *n) > 0);
         assert_eq!(arrived.count() as u64, records - refused, "each is in one place");
     });
+}
+
+#[test]
+fn what_has_no_room_aside_is_not_overtaken_by_its_key() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open();
+        spill(&world, &producer, 0, 58).await;
+        for (n, bytes) in [(0, 3_500), (1, 10)] {
+            producer.send::<Synced>(sized("z", n, bytes)).await.unwrap();
+        }
+        world.shelf.set(Mood::RefuseOthers);
+        let full =
+            |s: &Snapshot| s.spill_trouble.as_deref().is_some_and(|why| why.contains("used up its room"));
+        until(&world, &producer, full).await;
+        // One call has both: the second is taken, and the first has no place to go.
+        world.shelf.set(Mood::Down);
+        until(&world, &producer, |_| world.shelf.count("z", 1) > 0).await;
+        world.shelf.set(Mood::Up);
+        until(&world, &producer, |s| s.backlog_records == 0 && s.spill_trouble.is_none()).await;
+    });
+    assert!(world.shelf.of("z").ends_with("0 1"), "{}", world.shelf.of("z"));
 }
 
 #[test]

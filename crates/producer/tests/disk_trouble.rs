@@ -217,7 +217,7 @@ async fn hangs_at_the_end() {
         match open(&disk.inner, options.clone(), &shelf) {
             Ok(producer) => break producer,
             Err(OpenError::Wal(WalError::Locked { .. })) => {
-                tokio::time::sleep(Duration::from_millis(1)).await
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Err(error) => panic!("{error}"),
         }

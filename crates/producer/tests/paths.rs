@@ -182,6 +182,46 @@ fn a_call_that_hangs_holds_nobody_who_asked_for_synced() {
 }
 
 #[test]
+fn a_call_that_takes_long_has_its_records_sent_once() {
+    let mut world = World::new();
+    world.shelf.latency = 4 * SECOND / 5;
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        let records = (0..3).map(|n| outgoing("", n)).collect();
+        assert!(producer.send_all::<Replicated>(records).await.iter().all(Result::is_ok));
+        until(&producer, |s| s.backlog_records == 0).await;
+        // Whatever was begun ends.
+        tokio::time::sleep(5 * SECOND).await;
+    });
+    let counts: Vec<_> = (0..3).map(|n| world.shelf.count("", n)).collect();
+    assert_eq!(counts, [1; 3]);
+}
+
+#[test]
+fn everybody_who_closes_is_told_at_the_end() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(ProducerOptions { spill: None, ..options() }).unwrap();
+        world.shelf.set(Mood::Hang);
+        let sent = producer.send::<Replicated>(outgoing("a", 1));
+        let closed = async |after| {
+            tokio::time::sleep(after).await;
+            producer.close(3 * SECOND).await;
+            world.clock.now()
+        };
+        let (sent, first, second, third) =
+            tokio::join!(sent, closed(SECOND), closed(SECOND), closed(2 * SECOND));
+        assert!(matches!(sent, Err(SendError::Lost)), "{sent:?}");
+        assert!(
+            first.0 >= 4_000_000_000 && second >= first && third >= first,
+            "{first:?} {second:?} {third:?}"
+        );
+        let again = tokio::time::timeout(60 * SECOND, producer.close(SECOND)).await;
+        again.expect("what has ended is closed");
+    });
+}
+
+#[test]
 fn a_record_whose_time_runs_out_says_what_is_left_of_it() {
     let world = World::new();
     live(&world.clock, async {

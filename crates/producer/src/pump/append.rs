@@ -234,13 +234,16 @@ impl<D: Disk> Pump<D> {
             && let Some(sent) = sent.get_mut(place)
         {
             *sent = Sent::OnDisk(Stored { seq, bucket: duty.bucket, bytes });
+            if duty.bucket.lane(1).is_none() {
+                backlog.in_call.insert(seq, lane);
+            }
         }
         let (asked, deadline) = (duty.asked, duty.deadline);
         if asked <= Durability::Synced {
             settled.add(&mut duty.answer, Ok(Safe::Spilled { seq }));
             self.free(duty.weight, 1);
         } else if let Some(answer) = duty.answer.take() {
-            backlog.waiting.insert(seq, Waiting { answer, asked, deadline });
+            backlog.wait(seq, Waiting { answer, asked, deadline });
             self.free(duty.weight, 0);
         } else {
             self.free(duty.weight, 1);
@@ -254,7 +257,7 @@ impl<D: Disk> Pump<D> {
         backlog.retry_at = now.plus(self.shared.options.backoff.delay(backlog.failures, 0));
         let at = backlog.retry_at;
         for entry in entries.into_iter().rev() {
-            backlog.queue.push_front(entry);
+            backlog.enqueue_again(entry);
         }
         // Those whose key has nothing on disk may go to the sink, should it come back first.
         let queue = std::mem::take(&mut backlog.queue);

@@ -48,6 +48,12 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) records: u64,
     pub(super) bytes: u64,
     pub(super) waiting: BTreeMap<u64, Waiting>,
+    /// When the time of each of those is over.
+    due: BTreeSet<(Nanos, u64)>,
+    /// No entry of the queue has to be told before. (Those of several lanes stand in it one lane after the other.)
+    queue_due: Nanos,
+    /// The calls with which records without a key, which are on disk by now, are on their way: number, and lane.
+    pub(super) in_call: BTreeMap<u64, usize>,
     pub(super) unpacker: Unpacker,
     /// Read, and waiting for the window to have room.
     pub(super) ahead: VecDeque<Frame>,
@@ -104,6 +110,9 @@ impl<D: Disk> Backlog<D> {
             queue: VecDeque::new(),
             appends: Appends::default(),
             waiting: BTreeMap::new(),
+            due: BTreeSet::new(),
+            queue_due: Nanos(u64::MAX),
+            in_call: BTreeMap::new(),
             unpacker: Unpacker::default(),
             ahead: VecDeque::new(),
             pacer: Pacer::new(replay.bytes_per_second),
@@ -173,7 +182,20 @@ impl<D: Disk> Backlog<D> {
     /// `entry` goes to the disk, and later ones of its key behind it.
     pub(super) fn enqueue(&mut self, entry: Entry) {
         self.keys.queue(entry.duty.bucket);
+        self.queue_due = self.queue_due.min(entry.duty.deadline);
         self.queue.push_back(entry);
+    }
+
+    /// In front of all others, where it was before.
+    pub(super) fn enqueue_again(&mut self, entry: Entry) {
+        self.queue_due = self.queue_due.min(entry.duty.deadline);
+        self.queue.push_front(entry);
+    }
+
+    /// A caller waits for the record on disk to be delivered.
+    pub(super) fn wait(&mut self, seq: u64, waiting: Waiting) {
+        self.due.insert((waiting.deadline, seq));
+        self.waiting.insert(seq, waiting);
     }
 
     /// One record on disk is dealt with; its caller, if one waits.
@@ -191,7 +213,9 @@ impl<D: Disk> Backlog<D> {
             self.fresh_since = now;
         }
         self.fresh = (self.fresh.0 + 1, self.fresh.1 + bytes as u64);
-        self.waiting.remove(&seq).map(|waiting| (waiting.answer, waiting.asked))
+        let waiting = self.waiting.remove(&seq)?;
+        self.due.remove(&(waiting.deadline, seq));
+        Some((waiting.answer, waiting.asked))
     }
 
     /// The progress that should be made durable now.
@@ -206,33 +230,39 @@ impl<D: Disk> Backlog<D> {
     /// The queue's entries whose time is over, and when the next one's is. One that is in a call, too, stays: its caller
     /// alone is told.
     pub(super) fn expire_queue(&mut self, now: Nanos) -> (Vec<Entry>, Vec<Answer>, Nanos) {
-        let (mut expired, mut late, mut at) = (Vec::new(), Vec::new(), 0);
-        while let Some(entry) = self.queue.get_mut(at) {
+        let (mut expired, mut late) = (Vec::new(), Vec::new());
+        if now < self.queue_due {
+            return (expired, late, self.queue_due);
+        }
+        self.queue_due = Nanos(u64::MAX);
+        for mut entry in std::mem::take(&mut self.queue) {
             if now < entry.duty.deadline {
-                return (expired, late, entry.duty.deadline);
-            }
-            if entry.duty.shadow.is_some() {
-                at += 1;
+                self.queue_due = self.queue_due.min(entry.duty.deadline);
+                self.queue.push_back(entry);
+            } else if entry.duty.shadow.is_some() {
                 late.extend(entry.duty.answer.take());
-            } else if let Some(entry) = self.queue.remove(at) {
+                self.queue.push_back(entry);
+            } else {
                 self.keys.unqueue(entry.duty.bucket);
                 expired.push(entry);
             }
         }
-        (expired, late, Nanos(u64::MAX))
+        (expired, late, self.queue_due)
     }
 
     /// The callers whose time is over while their records are on disk.
     pub(super) fn expire_waiting(&mut self, now: Nanos) -> Vec<Answer> {
         let mut expired = Vec::new();
-        while self.next_waiting().is_some_and(|deadline| now >= deadline) {
-            expired.extend(self.waiting.pop_first().map(|(_, waiting)| waiting.answer));
+        while self.next_waiting().is_some_and(|deadline| now >= deadline)
+            && let Some((_, seq)) = self.due.pop_first()
+        {
+            expired.extend(self.waiting.remove(&seq).map(|waiting| waiting.answer));
         }
         expired
     }
 
     pub(super) fn next_waiting(&self) -> Option<Nanos> {
-        self.waiting.first_key_value().map(|(_, waiting)| waiting.deadline)
+        self.due.first().map(|(deadline, _)| *deadline)
     }
 
     pub(super) fn abandon_queue(&mut self) -> Vec<Entry> {
@@ -240,6 +270,7 @@ impl<D: Disk> Backlog<D> {
     }
 
     pub(super) fn abandon_waiting(&mut self) -> Vec<Answer> {
+        self.due.clear();
         std::mem::take(&mut self.waiting).into_values().map(|waiting| waiting.answer).collect()
     }
 
@@ -303,5 +334,83 @@ impl<D: Disk> Pump<D> {
             answer.settle(outcome);
             self.free(0, 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::Duty;
+    use crate::options::{Driver, SpillOptions};
+    use bytes::Bytes;
+    use seawall_core::Record;
+    use seawall_testkit::SimClock;
+    use seawall_wal::disk::SimDisk;
+    use std::sync::Arc;
+
+    fn backlog() -> Backlog<SimDisk> {
+        let (options, clock) = (SpillOptions::new("/spill", "tests"), Arc::new(SimClock::new()));
+        let (spill, found) = Spill::open(SimDisk::new(1), options, clock, Driver::Inline).unwrap();
+        Backlog::new(spill, found, &ReplayOptions::default(), Nanos(0))
+    }
+
+    fn entry(deadline: u64) -> Entry {
+        let outgoing = Outgoing {
+            topic: "orders".into(),
+            partition: None,
+            record: Record::new(None::<Bytes>, Bytes::new()),
+        };
+        let duty = Duty {
+            weight: 1,
+            bucket: Bucket::of("orders", None),
+            asked: Durability::Replicated,
+            answer: Answer::callback(|_| {}),
+            taken: Nanos(0),
+            deadline: Nanos(deadline),
+            attempted: false,
+            shadow: None,
+        };
+        Entry { outgoing, duty }
+    }
+
+    #[test]
+    fn each_hears_at_its_own_time_whatever_the_order_on_disk() {
+        let mut backlog = backlog();
+        for (seq, deadline) in [(0, 45), (1, 30), (2, 60)] {
+            let waiting = Waiting {
+                answer: Answer::callback(|_| {}),
+                asked: Durability::Replicated,
+                deadline: Nanos(deadline),
+            };
+            backlog.wait(seq, waiting);
+        }
+        assert_eq!(backlog.next_waiting(), Some(Nanos(30)));
+        assert_eq!(backlog.expire_waiting(Nanos(29)).len(), 0);
+        assert_eq!(backlog.expire_waiting(Nanos(30)).len(), 1);
+        assert_eq!(backlog.expire_waiting(Nanos(50)).len(), 1);
+        assert_eq!((backlog.next_waiting(), backlog.waiting.len()), (Some(Nanos(60)), 1));
+        // And in the queue for it, where one lane's records stand behind another's.
+        for deadline in [45, 30, 60] {
+            backlog.enqueue(entry(deadline));
+        }
+        let expire = |backlog: &mut Backlog<SimDisk>, now| {
+            let (expired, _, next) = backlog.expire_queue(Nanos(now));
+            (expired.len(), next)
+        };
+        assert_eq!(expire(&mut backlog, 29), (0, Nanos(30)));
+        assert_eq!(expire(&mut backlog, 30), (1, Nanos(45)));
+        assert_eq!(expire(&mut backlog, 100), (2, Nanos(u64::MAX)));
+    }
+
+    #[test]
+    fn a_read_that_begins_again_passes_no_record_that_waits_for_its_block() {
+        let mut backlog = backlog();
+        let frames = (10..14).map(|seq| Frame { seq, payload: Bytes::from_static(&[frame::INSIDE]) });
+        for frame in frames {
+            backlog.unpacker.unpack(frame, |_| true, &mut Vec::new()).unwrap();
+        }
+        backlog.read_next = 14;
+        backlog.rewind(12, std::iter::empty());
+        assert_eq!(backlog.read_next, 10);
     }
 }

@@ -92,10 +92,12 @@ impl<D: Disk> Pump<D> {
             left.extend(backlog.abandon_queue().into_iter().map(|entry| entry.duty));
             for mut answer in backlog.abandon_waiting() {
                 answer.settle(Err(self.timed_out(Left::Spilled)));
+                self.free(0, 1);
             }
         }
         for mut duty in left {
-            let error = if duty.attempted { SendError::Lost } else { SendError::Closed };
+            let told = duty.attempted || duty.shadow.is_some();
+            let error = if told { SendError::Lost } else { SendError::Closed };
             duty.answer.settle(Err(error));
             self.free(duty.weight, 1);
         }

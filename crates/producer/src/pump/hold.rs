@@ -67,10 +67,12 @@ impl<D: Disk> Backlog<D> {
     }
 
     /// Reads again from `seq` on, without what is in memory (`loaded`).
-    fn rewind(&mut self, seq: u64, loaded: impl Iterator<Item = u64>) {
+    pub(super) fn rewind(&mut self, seq: u64, loaded: impl Iterator<Item = u64>) {
         if seq >= self.read_next {
             return;
         }
+        // What waits for its block was read, and is nowhere yet.
+        let seq = self.unpacker.pending().map_or(seq, |pending| seq.min(pending));
         self.skip = loaded.filter(|loaded| *loaded >= seq).collect();
         self.read_high = self.read_high.max(self.read_next);
         self.read_next = seq;

@@ -47,6 +47,23 @@ enum Done {
     Parked { lane: usize, sink: usize, refused: replay::Refused, done: Result<(), Fault> },
 }
 
+/// The producer is closing.
+struct Ending {
+    /// How long the sinks have.
+    until: Nanos,
+    /// Who waits for the end.
+    told: Vec<oneshot::Sender<()>>,
+}
+
+/// However the pump ends, by a panic too, nobody waits for it any more.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.inbox.end();
+    }
+}
+
 pub(crate) struct Pump<D: Disk> {
     shared: Arc<Shared>,
     selector: Selector,
@@ -58,7 +75,8 @@ pub(crate) struct Pump<D: Disk> {
     work: FuturesUnordered<BoxFuture<Done>>,
     /// Room to be given back: bytes, records.
     freed: (usize, usize),
-    closing: Option<(Nanos, Option<oneshot::Sender<()>>)>,
+    closing: Option<Ending>,
+    _ended: Ended,
     /// When to look again, at the latest.
     wake_at: Nanos,
     shown: show::Shown,
@@ -72,6 +90,7 @@ impl<D: Disk> Pump<D> {
         let replay = &shared.options.replay;
         let backlog = spill.map(|(spill, found)| Backlog::new(spill, found, replay, now));
         let mut pump = Self {
+            _ended: Ended(Arc::clone(&shared)),
             shared,
             selector,
             machine: Machine::new(now),
@@ -100,12 +119,8 @@ impl<D: Disk> Pump<D> {
                     self.take(entry);
                 }
             }
-            if look.closed && self.closing.is_none() {
-                self.begin_closing(now, look.closing.take());
-            } else if let (Some(again), Some((until, done))) = (look.closing.take(), &mut self.closing) {
-                // Dropped first, then closed; or closed twice: whoever waits is told at the end.
-                *until = (*until).min(now.plus(again.within));
-                done.get_or_insert(again.done);
+            if look.closed {
+                self.close(now, std::mem::take(&mut look.closing));
             }
             self.turn(now);
             if self.closing.is_some() && self.is_finished() {
@@ -214,10 +229,16 @@ impl<D: Disk> Pump<D> {
         self.shared.budget.free(bytes, records);
     }
 
-    fn begin_closing(&mut self, now: Nanos, closing: Option<Closing>) {
-        let (within, done) =
-            closing.map_or((self.shared.options.timeout, None), |c| (c.within, Some(c.done)));
-        self.closing = Some((now.plus(within), done));
+    /// Closes within what the most impatient of `wishes` gives, all of whom are told at the end; where the producer was
+    /// only dropped, within the records' timeout.
+    fn close(&mut self, now: Nanos, wishes: Vec<Closing>) {
+        if self.closing.is_some() && wishes.is_empty() {
+            return;
+        }
+        let within = wishes.iter().map(|wish| wish.within).min().unwrap_or(self.shared.options.timeout);
+        let ending = self.closing.get_or_insert(Ending { until: Nanos(u64::MAX), told: Vec::new() });
+        ending.until = ending.until.min(now.plus(within));
+        ending.told.extend(wishes.into_iter().map(|wish| wish.done));
     }
 
     /// Whether nothing is left to do, or nothing more can be done.
@@ -227,7 +248,7 @@ impl<D: Disk> Pump<D> {
         if !waiting && self.lanes.iter().all(Lane::is_idle) {
             return true;
         }
-        let Some((until, _)) = self.closing else { return false };
+        let Some(Ending { until, .. }) = self.closing else { return false };
         if now < until {
             self.wake(until);
             return false;
@@ -262,15 +283,15 @@ impl<D: Disk> Pump<D> {
         self.give_back();
         if let Some(mut backlog) = self.backlog.take() {
             let now = self.shared.clock.now();
-            let until = self.closing.as_ref().map_or(now, |(until, _)| self.disk_until(*until));
+            let until = self.closing.as_ref().map_or(now, |ending| self.disk_until(ending.until));
             if tokio::time::timeout(until.since(now), backlog.close()).await.is_err() {
                 tracing::warn!(
                     "the spill's disk answers nothing: the spill is not closed, and locked until it does"
                 );
             }
         }
-        if let Some((_, Some(done))) = self.closing.take() {
-            let _ = done.send(());
+        for told in self.closing.take().into_iter().flat_map(|ending| ending.told) {
+            let _ = told.send(());
         }
     }
 }

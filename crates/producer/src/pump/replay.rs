@@ -105,7 +105,9 @@ impl<D: Disk> Pump<D> {
                 };
                 let bucket = Bucket::of(&outgoing.topic, outgoing.record.key.as_deref());
                 if !backlog.held.has(bucket) {
-                    let lane = bucket.lane(lanes).unwrap_or(seq as usize % lanes);
+                    // Behind the call that it is in, where it is in one: it is sent again only if that fails.
+                    let call = || backlog.in_call.get(&seq).copied();
+                    let lane = bucket.lane(lanes).or_else(call).unwrap_or(seq as usize % lanes);
                     backlog.window_bytes += bytes;
                     self.lanes[lane]
                         .replay
@@ -147,7 +149,11 @@ impl<D: Disk> Pump<D> {
         answers: Answers,
         hold: Option<Nanos>,
     ) -> bool {
-        let answers = in_order(load.iter().map(|replayed| Some(replayed.stored.bucket)), answers);
+        let room = self.note_refused(&load, &answers);
+        let aside = |fault: &Fault| room && fault.class() == Class::Permanent;
+        let buckets = load.iter().map(|replayed| Some(replayed.stored.bucket));
+        let answers = in_order(buckets, answers, |fault| !aside(fault));
+        let hold = hold.or_else(|| (!room).then(|| self.shared.clock.now()));
         let (mut again, mut refused, mut delivered) = (Vec::new(), Refused::new(), 0);
         for (replayed, answer) in load.into_iter().zip(answers) {
             match answer {
@@ -158,7 +164,7 @@ impl<D: Disk> Pump<D> {
                     }
                     self.delivered_from_disk(sink, replayed.stored, receipt);
                 }
-                Err(fault) if fault.class() == Class::Permanent => refused.push((replayed, fault)),
+                Err(fault) if aside(&fault) => refused.push((replayed, fault)),
                 Err(_) => again.push(replayed),
             }
         }
@@ -175,6 +181,34 @@ impl<D: Disk> Pump<D> {
             self.park(at, sink, refused);
         }
         left
+    }
+
+    /// Whether there is room aside for what a sink refused for good. Where there is none, that stays like what failed, and is
+    /// told.
+    fn note_refused(&mut self, load: &[Replayed], answers: &Answers) -> bool {
+        let Some(backlog) = &mut self.backlog else { return true };
+        let refused = load.iter().zip(answers).filter_map(|(replayed, answer)| match answer {
+            Err(fault) if fault.class() == Class::Permanent => Some((replayed, fault)),
+            _ => None,
+        });
+        let kept: Vec<_> =
+            refused.clone().map(|(replayed, fault)| (fault.to_string(), replayed.outgoing.clone())).collect();
+        if kept.is_empty() || backlog.can_refuse(&kept) {
+            return true;
+        }
+        let numbers = refused.map(|(replayed, _)| replayed.stored.seq).collect();
+        self.not_aside(numbers);
+        false
+    }
+
+    /// These were refused for good, and there is no room for them aside.
+    fn not_aside(&mut self, numbers: Vec<u64>) {
+        let Some(backlog) = &mut self.backlog else { return };
+        let first = backlog.not_aside.is_empty();
+        backlog.not_aside.extend(numbers);
+        if first {
+            self.show_trouble(&NoRoomAside);
+        }
     }
 
     /// Puts aside what a sink refused for good. Its receipt was given, so it is kept, for a person.
@@ -197,13 +231,7 @@ impl<D: Disk> Pump<D> {
 
     fn not_parked(&mut self, at: usize, refused: Refused) {
         let now = self.shared.clock.now();
-        if let Some(backlog) = &mut self.backlog {
-            let first = backlog.not_aside.is_empty();
-            backlog.not_aside.extend(refused.iter().map(|(record, _)| record.stored.seq));
-            if first {
-                self.show_trouble(&NoRoomAside);
-            }
-        }
+        self.not_aside(refused.iter().map(|(record, _)| record.stored.seq).collect());
         let left = self.hold(at, refused.into_iter().map(|(record, _)| record).collect(), now);
         if !left.is_empty() {
             self.back_to_lane(at, left, now);

@@ -17,14 +17,20 @@ const PARTLY_MAX: u32 = 2;
 
 /// Takes back the receipts of records that overtook an earlier one of their key in the same call, which is sent again:
 /// they follow it again.
-pub(super) fn in_order(buckets: impl Iterator<Item = Option<Bucket>>, mut answers: Answers) -> Answers {
+///
+/// `stays` says of which faults: what is refused for good, and put aside, has no order any more.
+pub(super) fn in_order(
+    buckets: impl Iterator<Item = Option<Bucket>>,
+    mut answers: Answers,
+    stays: impl Fn(&Fault) -> bool,
+) -> Answers {
     let mut failed: Vec<(Bucket, Fault)> = Vec::new();
     for (bucket, answer) in buckets.zip(&mut answers) {
         let Some(bucket) = bucket.filter(|bucket| bucket.lane(1).is_some()) else { continue };
         let earlier = failed.iter().find(|(other, _)| *other == bucket).map(|(_, fault)| fault.clone());
         match (&answer, earlier) {
             (Ok(_), Some(fault)) => *answer = Err(fault),
-            (Err(fault), None) if fault.class() != Class::Permanent => failed.push((bucket, fault.clone())),
+            (Err(fault), None) if stays(fault) => failed.push((bucket, fault.clone())),
             _ => {}
         }
     }
@@ -46,7 +52,14 @@ impl<D: Disk> Pump<D> {
             Sent::OnDisk(stored) => Some(stored.bucket),
             Sent::Queued => None,
         };
-        let answers = in_order(sent.iter().map(bucket), answers);
+        let answers = in_order(sent.iter().map(bucket), answers, |fault| fault.class() != Class::Permanent);
+        if let Some(backlog) = &mut self.backlog {
+            for sent in &sent {
+                if let Sent::OnDisk(stored) = sent {
+                    backlog.in_call.remove(&stored.seq);
+                }
+            }
+        }
         // Until the progress says that these were delivered, a crash would have them delivered once more, behind what
         // follows them here: so that, too, follows them once more.
         let on_disk = |sent: &Sent| match sent {

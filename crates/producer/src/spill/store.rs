@@ -78,6 +78,10 @@ impl<D: Disk> Spill<D> {
             manifest::write(&disk, dir, &options.owner, version)?;
         }
         let (log, reader) = Writer::open(&disk, log_options(&options, LOG), &clock, driver)?;
+        if reader.next() != found.next {
+            // An earlier life in this process, whose disk hung, wrote to it until it let go of the log's own lock.
+            found = scan::scan(&reader)?;
+        }
         let refused = Aside::find(&disk, &options, &clock, driver)?;
         let spill = Self { log, reader, refused, disk, options, clock, driver, _lock: lock };
         Ok((spill, found))

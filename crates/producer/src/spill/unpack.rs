@@ -64,6 +64,11 @@ impl Unpacker {
         read
     }
 
+    /// The first number that waits for its block.
+    pub(crate) fn pending(&self) -> Option<u64> {
+        self.inside
+    }
+
     /// The log ends before `next`: what waits for its block waits for nothing.
     pub(crate) fn end(&mut self, next: u64, out: &mut Vec<Unpacked>) {
         self.nothing_until(next, out);

@@ -37,7 +37,8 @@ pub enum Mood {
     Alone,
     /// Refuses the records for good.
     Refuse,
-    /// Refuses all records for good but those of key `a`, which fail.
+    /// Refuses all records for good but those of key `a`, which fail. A call with the key `z` is not answered while this lasts:
+    /// then the first of that key is refused for good, and everything else taken.
     RefuseOthers,
     /// Refuses those of key `a` for good, and takes all others.
     RefuseOne,
@@ -249,6 +250,18 @@ impl Sink for Shelf {
                 for (outgoing, answer) in records.iter().zip(&mut answers) {
                     if named(outgoing).0 == "a" {
                         self.inner.lock().unwrap().refused.push(named(outgoing));
+                        *answer = Err(failed(Class::Permanent, "never"));
+                    } else {
+                        self.write(std::slice::from_ref(outgoing));
+                    }
+                }
+            }
+            Mood::RefuseOthers if records.iter().any(|outgoing| named(outgoing).0 == "z") => {
+                while self.mood() == Mood::RefuseOthers {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                for (outgoing, answer) in records.iter().zip(&mut answers) {
+                    if named(outgoing) == ("z".to_owned(), 0) {
                         *answer = Err(failed(Class::Permanent, "never"));
                     } else {
                         self.write(std::slice::from_ref(outgoing));
