@@ -62,6 +62,8 @@ fn what_was_acknowledged_while_the_cluster_was_away_is_in_it_at_the_end() {
 
     kafka.start_again(1).unwrap();
     until_direct(&server);
+    // A cluster may start for longer than the server keeps a connection without a request.
+    let mut connection = Connection::open(server.ingest).unwrap();
     wait_for("a receipt from the cluster", BOUND, || {
         acknowledged.post(&mut connection).only("replicated").then_some(())
     });
