@@ -191,13 +191,11 @@ impl<D: Disk> Pump<D> {
             checkpoints.push(batch.checkpoint.take());
             entries.extend(batch.into_entries());
         }
-        if let Some(backlog) = &mut self.backlog
-            && checkpoints.iter().any(Option::is_some)
-        {
-            backlog.fresh = (backlog.fresh.0.max(1), backlog.fresh.1);
-        }
         if let Some(backlog) = &mut self.backlog {
             backlog.full = false;
+            if checkpoints.iter().any(Option::is_some) {
+                backlog.fresh.0 = backlog.fresh.0.max(1);
+            }
         }
         self.not_appended(entries, error, now);
         for checkpoint in checkpoints {

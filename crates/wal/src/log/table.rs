@@ -71,6 +71,13 @@ impl<D: Disk> Segment<D> {
         Self { header, path, file: Mutex::new(file), index: Mutex::new(index) }
     }
 
+    /// Bytes of frames and header in it, and those that its file has or will have, where it ends at `end`.
+    fn extent(&self, end: Option<End>) -> (u64, u64) {
+        let capacity = self.header.capacity;
+        let used = end.map_or(capacity, |end| end.offset);
+        (used, capacity.max(used))
+    }
+
     fn start(header: &Header) -> Place {
         Place { seq: header.first, offset: HEADER_BYTES, epoch: header.epoch }
     }
@@ -229,14 +236,14 @@ impl<D: Disk> Table<D> {
             .iter()
             .zip(followers.chain([None]))
             .map(|((segment, end), follower)| {
-                let end = end.unwrap_or(End { seq: segment.header.first, offset: segment.header.capacity });
-                let end = if follower.is_none() { shared.durable } else { end };
+                let end = if follower.is_none() { Some(shared.durable) } else { *end };
+                let (bytes, capacity) = segment.extent(end);
                 SegmentInfo {
                     path: segment.path.clone(),
                     first: segment.header.first,
                     next: follower.map_or(shared.durable.seq, |f| f.first),
-                    bytes: end.offset,
-                    capacity: segment.header.capacity.max(end.offset),
+                    bytes,
+                    capacity,
                     created: segment.header.created,
                     sealed: follower.map(|f: Header| -> WallMs { f.created }),
                 }
@@ -250,10 +257,9 @@ impl<D: Disk> Table<D> {
         let last = shared.segments.len().saturating_sub(1);
         let segments = shared.segments.iter().enumerate();
         segments.fold(Extent::default(), |Extent { bytes, left }, (at, (segment, end))| {
-            let own = segment.header.capacity;
-            let end = if at == last { shared.durable.offset } else { end.map_or(own, |end| end.offset) };
-            let capacity = own.max(end);
-            Extent { bytes: bytes + capacity, left: if at == last { capacity - end } else { left } }
+            let end = if at == last { Some(shared.durable) } else { *end };
+            let (used, capacity) = segment.extent(end);
+            Extent { bytes: bytes + capacity, left: if at == last { capacity - used } else { left } }
         })
     }
 }
