@@ -58,11 +58,11 @@ fn raise_file_limit() {
     }
 }
 
-/// Starts serving `config`; SIGHUP will read `file` again.
+/// Starts serving `config`, and listens to signals from then on; SIGHUP will read `file` again.
 ///
 /// # Errors
 /// When the configuration, a port, the disk or another process stands in the way.
-pub(crate) async fn start(config: Config, file: Option<PathBuf>) -> Result<Sidecar, Failure> {
+pub(crate) async fn start(config: Config, file: Option<PathBuf>) -> Result<(Sidecar, Signals), Failure> {
     raise_file_limit();
     let started = Sidecar::start(config, StartOptions { config_file: file, ..StartOptions::default() }).await;
     let sidecar = started.map_err(|error| {
@@ -73,6 +73,8 @@ pub(crate) async fn start(config: Config, file: Option<PathBuf>) -> Result<Sidec
         };
         Failure::new(kind, Fault::from(error))
     })?;
+    // Before the addresses are told: who has read them may send a signal at once, and it has to be a drain.
+    let signals = Signals::listen()?;
     for (partition, lost) in sidecar.recovery().losses() {
         output::note(format_args!(
             "{partition}: recovery cut {} bytes that no receipt was given for",
@@ -81,15 +83,14 @@ pub(crate) async fn start(config: Config, file: Option<PathBuf>) -> Result<Sidec
     }
     output::note(format_args!("ingest: http://{}", sidecar.ingest_addr()));
     output::note(format_args!("admin: http://{}", sidecar.admin_addr()));
-    Ok(sidecar)
+    Ok((sidecar, signals))
 }
 
 /// Serves until SIGINT or SIGTERM, then drains; a second signal leaves at once. SIGHUP reads the file again.
 ///
 /// # Errors
 /// When something stood in the way of a clean end.
-pub(crate) async fn until_stopped(sidecar: Sidecar) -> Outcome {
-    let mut signals = Signals::listen()?;
+pub(crate) async fn until_stopped(sidecar: Sidecar, mut signals: Signals) -> Outcome {
     while signals.next().await == Asked::Reload {
         match sidecar.reload_file() {
             Ok(()) => output::note(format_args!("the limits of the configuration file are in force")),

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let mut config = config::load(&arguments.file).map_err(|e| Failure::input(Fault::from(e)))?;
     arguments.listeners.apply(&mut config);
     serve::to_the_end(async {
-        let sidecar = serve::start(config, Some(arguments.file)).await?;
-        serve::until_stopped(sidecar).await
+        let (sidecar, signals) = serve::start(config, Some(arguments.file)).await?;
+        serve::until_stopped(sidecar, signals).await
     })
 }

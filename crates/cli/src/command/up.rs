@@ -69,7 +69,7 @@ async fn up(arguments: Arguments) -> Outcome {
         .map_err(|e| Failure::environment(format_args!("no port for the sample service: {e}")))?;
     let mut config = configuration(&arguments, service)?;
     arguments.listeners.apply(&mut config);
-    let sidecar = serve::start(config, None).await?;
+    let (sidecar, signals) = serve::start(config, None).await?;
     output::note(format_args!("dashboard: http://{}/", sidecar.admin_addr()));
     output::note(format_args!(
         "try: curl -i http://{}/v1/topics/{ORDERS}/records -H 'seawall-key: customer-7' -d '{{\"order\": 17}}'",
@@ -78,7 +78,7 @@ async fn up(arguments: Arguments) -> Outcome {
     if !arguments.no_load {
         tokio::spawn(load::run(sidecar.ingest_addr(), ORDERS.to_owned(), arguments.rate));
     }
-    serve::until_stopped(sidecar).await
+    serve::until_stopped(sidecar, signals).await
 }
 
 fn configuration(arguments: &Arguments, service: SocketAddr) -> Result<Config, Failure> {

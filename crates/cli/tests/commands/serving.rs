@@ -30,6 +30,18 @@ fn one_order_is_synced_delivered_and_seen_everywhere_and_never_again() {
     again.stop();
 }
 
+/// Who has read the addresses may send a signal at once.
+#[test]
+fn a_signal_right_after_the_addresses_is_a_drain() {
+    for _ in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let server = up(dir.path(), "0");
+        let pid = i32::try_from(server.child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        server.ended();
+    }
+}
+
 #[test]
 fn sighup_takes_new_limits_and_refuses_a_broken_file_whole() {
     let dir = tempfile::tempdir().unwrap();

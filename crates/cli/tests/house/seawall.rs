@@ -64,8 +64,13 @@ impl Seawall {
     }
 
     /// SIGTERM; waits for the drain.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits for the drain that was asked for.
+    pub fn ended(mut self) -> ExitStatus {
         let status = super::wait_for("Seawall drains and ends", Duration::from_mins(1), || {
             self.child.try_wait().unwrap()
         });
