@@ -240,6 +240,9 @@ impl<S: Source> Fetcher<S> {
                 let deadline = self.shared.now().plus(self.shared.options.revoke_bound);
                 if self.is_current(&partition, generation) {
                     self.begin_leaving(&partition, deadline);
+                } else {
+                    // Dropped already, or never begun: the group waits for an answer all the same.
+                    self.source.release(&partition, generation);
                 }
             }
             Event::Lost { partition, generation } => {

@@ -88,6 +88,27 @@ async fn test_18_commits_stay_within_4096_bytes_with_a_random_half_done() {
     }
 }
 
+/// A partition that was dropped after a refused commit is still asked for when its group moves on.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_revoked_after_it_was_dropped_is_given_back() {
+    let broker = Broker::default();
+    broker.produce(&orders(), keyed("k", "v"));
+    let refused = || Fault::new(Class::Permanent, "no rights");
+    broker.state().commit_faults.extend([refused(), refused()]);
+    let stage = Stage::start(options(), &broker, HandlerFn(|_| async { Outcome::Ack }));
+    let generation = broker.assign(&orders());
+    stage.until("it is dropped", |snapshot| snapshot.totals.commit_failures > 0).await;
+    assert!(broker.state().released.is_empty(), "nobody has asked for it");
+    broker.revoke(&orders());
+    for _ in 0..1_000 {
+        if !broker.state().released.is_empty() {
+            break;
+        }
+        ms(10).await;
+    }
+    assert_eq!(broker.state().released, [(orders(), generation)]);
+}
+
 /// Test 19 of the fault list: a partition is lost while its handlers run.
 #[tokio::test(start_paused = true)]
 async fn test_19_late_completions_of_a_lost_partition_are_dropped_and_nothing_is_lost() {
