@@ -33,7 +33,7 @@ impl Bookmark {
         Ok(Self {
             client: group_client(connection, group)?,
             overflow: Overflow::new(connection.clone(), OVERFLOW_TOPIC.to_owned(), timeout),
-            rereader: Rereader::new(connection.clone(), Arc::clone(&name), timeout),
+            rereader: Rereader::of_ranges(connection.clone(), Arc::clone(&name), timeout),
             group: name,
             timeout,
         })

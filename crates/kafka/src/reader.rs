@@ -20,7 +20,7 @@ impl Reader {
     /// asked yet.
     pub fn open(connection: &Connection, timeout: Duration) -> Self {
         // The client wants a group's name to assign anything, and never uses it.
-        let inner = Rereader::new(connection.clone(), Arc::from("seawall-reader"), timeout);
+        let inner = Rereader::of_ranges(connection.clone(), Arc::from("seawall-reader"), timeout);
         Self { inner, timeout, clock: SystemClock::new() }
     }
 

@@ -15,7 +15,7 @@ use rdkafka::client::{DefaultClientContext, OAuthToken};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use seawall_core::{Commit, Offset};
+use seawall_core::{Class, Classify, Clock, Commit, Nanos, Offset, SystemClock};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ use std::time::Duration;
 pub(crate) const OVERFLOW_TOPIC: &str = "__seawall_positions";
 /// How long a superseded position is kept at least.
 const KEEP: &str = "86400000";
+/// How long nothing is written after a refusal for good. Rights may be granted meanwhile.
+const REFUSED_FOR: Duration = Duration::from_mins(1);
 
 /// Writes positions that do not fit into metadata.
 pub(crate) struct Overflow {
@@ -30,6 +32,9 @@ pub(crate) struct Overflow {
     topic: String,
     producer: Option<BaseProducer<Reports>>,
     timeout: Duration,
+    clock: SystemClock,
+    /// Refused for good: not asked for again before this.
+    refused_until: Nanos,
 }
 
 type Report = (usize, Result<(i32, i64), ClientError>);
@@ -79,7 +84,33 @@ pub(crate) fn parse_value(value: &[u8]) -> Option<(Offset, &[u8])> {
 impl Overflow {
     /// Nothing is connected before the first position overflows.
     pub(crate) fn new(connection: Connection, topic: String, timeout: Duration) -> Self {
-        Self { connection, topic, producer: None, timeout }
+        let clock = SystemClock::new();
+        Self { connection, topic, producer: None, timeout, clock, refused_until: Nanos(0) }
+    }
+
+    /// As [`write`](Self::write), but without pointers where the cluster refuses this for good, which is told.
+    pub(crate) fn write_if_allowed(
+        &mut self,
+        group: &str,
+        commits: &[&Commit],
+    ) -> Result<Vec<Pointer>, KafkaError> {
+        if self.clock.now() < self.refused_until {
+            return Ok(Vec::new());
+        }
+        match self.write(group, commits) {
+            Err(error) if error.class() == Class::Permanent => {
+                self.refused_until = self.clock.now().plus(REFUSED_FOR);
+                let topic = &*self.topic;
+                tracing::warn!(
+                    group, %error,
+                    "what is settled beyond a committed offset is too much for its metadata and cannot be written to \
+                     {topic}: it is not kept, and delivered again after a restart; make the topic (compacted) and \
+                     let this user write to it"
+                );
+                Ok(Vec::new())
+            }
+            answer => answer,
+        }
     }
 
     /// Writes the positions of `commits` and waits until they are acknowledged; the pointers are in the order

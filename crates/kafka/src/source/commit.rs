@@ -13,6 +13,7 @@ use crate::position;
 use crate::position::overflow::Overflow;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use seawall_core::{Clock, Commit, Nanos, SystemClock};
 use std::sync::Arc;
@@ -115,6 +116,9 @@ impl Committer {
 }
 
 /// Writes positions of `group`, as the member that `consumer` is, or from outside of a group without members.
+///
+/// What is settled beyond a watermark is worth less than the watermark: where it can be kept nowhere, for good, the
+/// watermark is written alone.
 pub(crate) fn write<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     group: &str,
@@ -126,11 +130,33 @@ pub(crate) fn write<C: ConsumerContext>(
     let large: Vec<usize> = (0..commits.len()).filter(|nth| metadata[*nth].is_none()).collect();
     if !large.is_empty() {
         let commits: Vec<&Commit> = large.iter().map(|nth| &commits[*nth]).collect();
-        let pointers = overflow.write(group, &commits)?;
-        for (nth, pointer) in large.iter().zip(pointers) {
+        for (nth, pointer) in large.iter().zip(overflow.write_if_allowed(group, &commits)?) {
             metadata[*nth] = Some(position::point_to(&pointer));
         }
     }
+    let metadata: Vec<String> = metadata.into_iter().map(Option::unwrap_or_default).collect();
+    match write_with(consumer, group, commits, &metadata) {
+        Err(KafkaError::Refused { code: Code::OffsetMetadataTooLarge, advice, .. })
+            if metadata.iter().any(|text| !text.is_empty()) =>
+        {
+            tracing::warn!(
+                group,
+                advice,
+                "the broker takes no metadata of this length: what is settled beyond the committed offset is not \
+                 kept, and delivered again after a restart"
+            );
+            write_with(consumer, group, commits, &vec![String::new(); commits.len()])
+        }
+        answer => answer,
+    }
+}
+
+fn write_with<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    group: &str,
+    commits: &[Commit],
+    metadata: &[String],
+) -> Answer {
     let mut list = TopicPartitionList::with_capacity(commits.len());
     let doing = || format!("committing {} positions of group {group}", commits.len());
     for (commit, metadata) in commits.iter().zip(metadata) {
@@ -138,7 +164,7 @@ pub(crate) fn write<C: ConsumerContext>(
         element
             .set_offset(ClientOffset::Offset(commit.position.watermark as i64))
             .map_err(|source| KafkaError::refused(doing(), source))?;
-        element.set_metadata(metadata.unwrap_or_default());
+        element.set_metadata(metadata);
     }
     consumer.commit(&list, CommitMode::Sync).map_err(|source| KafkaError::refused(doing(), source))
 }

@@ -45,7 +45,7 @@ impl KafkaSource {
     /// Takes what is there, without waiting.
     pub(super) fn gather(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
         let mut left = Left { records: limit.records, bytes: limit.bytes };
-        let mut result = self.serve(&mut left, events);
+        let mut result = self.serve(&mut left);
         let partitions = self.assigned.len();
         self.turn = self.turn.wrapping_add(1);
         for nth in 0..partitions {
@@ -58,7 +58,7 @@ impl KafkaSource {
                 .get_mut(place)
                 .map_or(Ok(()), |assigned| assigned.drain(&mut self.copier, &mut left));
             if let Err(error) = drained {
-                result = self.trouble(error, events);
+                result = self.trouble(error);
             }
         }
         if result.is_ok() {
@@ -77,7 +77,7 @@ impl KafkaSource {
     }
 
     /// What the client has to say as a whole.
-    fn serve(&mut self, left: &mut Left, events: &mut Vec<Event>) -> Result<(), Fault> {
+    fn serve(&mut self, left: &mut Left) -> Result<(), Fault> {
         let consumer = Arc::clone(&self.consumer);
         loop {
             match consumer.poll(Duration::ZERO) {
@@ -92,7 +92,7 @@ impl KafkaSource {
                         assigned.take(&message, &mut self.copier, left);
                     }
                 }
-                Some(Err(error)) => self.trouble(error, events)?,
+                Some(Err(error)) => self.trouble(error)?,
                 None => return Ok(()),
             }
         }

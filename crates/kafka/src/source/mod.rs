@@ -27,6 +27,7 @@
 //! generation and member id, by which the coordinator refuses a member that was replaced.
 
 mod assignment;
+mod astray;
 mod bell;
 mod beyond;
 mod commit;
@@ -35,15 +36,18 @@ mod convert;
 mod damage;
 mod follow;
 mod gather;
+mod join;
 mod options;
+mod place;
 mod reread;
+mod start;
 
 pub(crate) use commit::write as commit_positions;
 pub use options::{SourceOptions, StartAt};
 pub(crate) use reread::Rereader;
 
 use crate::connection::Connection;
-use crate::error::{KafkaError, Troubled, explained, heed, meaning};
+use crate::error::{KafkaError, Troubled, meaning};
 use assignment::Assigned;
 use bell::Bell;
 use commit::Committer;
@@ -53,26 +57,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use seawall_core::{
-    Batch, Class, Clock, Commit, Event, Fault, Generation, Limit, Nanos, Offset, Source, SystemClock,
-    TopicPartition, Waker,
+    Batch, Class, Classify, Clock, Commit, Event, Fault, Generation, Limit, Nanos, Offset, Source,
+    SystemClock, TopicPartition, Waker,
 };
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest time that a waiting poll does not look at the client.
 const SLICE: Duration = Duration::from_millis(50);
-
-/// Settings of the client that a connection's properties may change.
-///
-/// A heartbeat tells a member of a rebalance, so its interval is how long the others wait for it when one leaves.
-/// Each partition's queue has its own bound (a client's default is meant for one queue of all partitions), and a
-/// partition whose queue was full is fetched again after a moment, not after a second: a second is as long as two
-/// queues take.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("heartbeat.interval.ms", "500"),
-    ("queued.max.messages.kbytes", "16384"),
-    ("fetch.queue.backoff.ms", "10"),
-];
 
 type GroupConsumer = BaseConsumer<GroupContext>;
 
@@ -90,8 +82,14 @@ pub struct KafkaSource {
     assigned: Vec<Assigned>,
     /// Whose queue is looked at first in the next poll.
     turn: usize,
-    /// Assigned by the group, not yet told: their positions could not be read yet.
+    /// Assigned by the group, not yet told: where they start could not be read yet.
     arriving: Vec<TopicPartition>,
+    /// The group waits for an answer to an assignment.
+    unanswered: bool,
+    /// What could not be placed is not tried again before this.
+    place_after: Nanos,
+    /// Nor told again before this.
+    tell_after: Nanos,
     /// Still ours by the group, but a commit was refused: to be told again under a new generation.
     renewing: Vec<TopicPartition>,
     /// Revoked; given back together once none of them is held.
@@ -101,8 +99,8 @@ pub struct KafkaSource {
     generation: Generation,
     /// The group has said what this member gets, which may be nothing.
     member: bool,
-    /// Some partition's next offset is not held, and was not put right yet.
-    astray: bool,
+    /// The next offset of one of these is not held, and was not put right yet.
+    astray: Vec<TopicPartition>,
     /// What stopped the last poll after it had something to tell.
     fault: Option<Fault>,
 }
@@ -132,40 +130,18 @@ impl KafkaSource {
         if topics.is_empty() {
             return Err(KafkaError::setting("topics", "", "at least one topic"));
         }
-        let session = options.session_timeout.as_millis().to_string();
-        let interval = options.poll_interval_max.as_millis().to_string();
-        let mut owned = vec![
-            ("group.id", group),
-            ("client.id", &options.client_id),
-            ("session.timeout.ms", &session),
-            ("max.poll.interval.ms", &interval),
-            ("partition.assignment.strategy", "cooperative-sticky"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("auto.offset.reset", "error"),
-            ("enable.partition.eof", "false"),
-            ("statistics.interval.ms", "1000"),
-        ];
-        if let Some(id) = &options.instance_id {
-            owned.push(("group.instance.id", id));
-        }
-        let mut config = connection.reader_config(&owned)?;
-        for (name, value) in DEFAULTS {
-            if config.get(name).is_none() {
-                config.set(*name, *value);
-            }
-        }
-        let mut consumer: GroupConsumer = config
-            .create_with_context(GroupContext::new(connection.trouble()?))
-            .map_err(|source| connection.unusable("joining a consumer group", source))?;
-        let bell = Arc::new(Bell::default());
-        let ring = Arc::clone(&bell);
-        consumer.set_nonempty_callback(move || ring.ring());
-        known(&consumer, topics, options.request_timeout)?;
-        consumer.subscribe(topics).map_err(|source| {
+        let source = Self::open(connection, group, options)?;
+        join::known(&source.consumer, topics, source.options.request_timeout)?;
+        source.consumer.subscribe(topics).map_err(|source| {
             KafkaError::refused(format!("subscribing group {group} to {topics:?}"), source)
         })?;
-        let consumer = Arc::new(consumer);
+        Ok(source)
+    }
+
+    /// A client that has joined nothing yet. No broker is asked.
+    fn open(connection: &Connection, group: &str, options: SourceOptions) -> Result<Self, KafkaError> {
+        let bell = Arc::new(Bell::default());
+        let consumer = Arc::new(join::client(connection, group, &options, &bell)?);
         let group: Arc<str> = Arc::from(group);
         let committer = Committer::start(&consumer, connection, &group, &options)?;
         Ok(Self {
@@ -180,12 +156,15 @@ impl KafkaSource {
             assigned: Vec::new(),
             turn: 0,
             arriving: Vec::new(),
+            unanswered: false,
+            place_after: Nanos(0),
+            tell_after: Nanos(0),
             renewing: Vec::new(),
             leaving: Vec::new(),
             giving_up_since: None,
             generation: Generation(0),
             member: false,
-            astray: false,
+            astray: Vec::new(),
             fault: None,
         })
     }
@@ -206,23 +185,41 @@ impl KafkaSource {
     }
 
     fn look(&mut self, limit: Limit, events: &mut Vec<Event>) -> Result<(), Fault> {
-        self.heed_changes(events)?;
-        if self.astray {
-            self.back_into_range(events)?;
-        }
-        self.gather(limit, events)?;
+        // Whatever one of these cannot do now, the others go on: what the client says is told once, and a member that
+        // does not serve its client is thrown out.
+        let heeded = self.heed_changes(events);
+        let righted = self.back_into_range(events);
+        let gathered = self.gather(limit, events);
         self.rereader.rest();
+        let looked = self.both(heeded, righted);
+        self.both(looked, gathered)?;
         self.heed_changes(events)
     }
 
+    /// The worse of two answers; if both are bad the other one is the next poll's.
+    fn both(&mut self, one: Result<(), Fault>, other: Result<(), Fault>) -> Result<(), Fault> {
+        match (one, other) {
+            (Ok(()), answer) | (answer, Ok(())) => answer,
+            (Err(one), Err(other)) => {
+                let other_first = other.class() == Class::Permanent;
+                let (worse, rest) = if other_first { (other, one) } else { (one, other) };
+                self.fault.get_or_insert(rest);
+                Err(worse)
+            }
+        }
+    }
+
     /// What the client says instead of a record.
-    fn trouble(&mut self, error: ClientError, events: &mut Vec<Event>) -> Result<(), Fault> {
+    fn trouble(&mut self, error: ClientError) -> Result<(), Fault> {
         let doing = format!("fetching for group {}", self.group);
         match error {
             ClientError::PartitionEOF(_) => Ok(()),
             ClientError::MessageConsumption(
                 Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation,
-            ) => self.back_into_range(events),
+            ) => {
+                self.go_astray();
+                Ok(())
+            }
             ClientError::MessageConsumption(Code::BadMessage) => Err(self.fetch_again()),
             ClientError::MessageConsumptionFatal(_) => {
                 let (code, said) =
@@ -257,24 +254,6 @@ fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPa
     list
 }
 
-/// Refuses topics that do not exist: a subscription would wait for them in silence.
-fn known(consumer: &GroupConsumer, topics: &[&str], timeout: Duration) -> Result<(), KafkaError> {
-    heed(consumer)?;
-    for topic in topics {
-        let doing = || format!("looking for topic {topic}");
-        let metadata = consumer
-            .fetch_metadata(Some(topic), timeout)
-            .map_err(|source| explained(consumer, doing(), source))?;
-        let error =
-            metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from);
-        if let Some(code) = error {
-            let code = if code == Code::UnknownTopicOrPartition { Code::UnknownTopic } else { code };
-            return Err(KafkaError::refused(doing(), ClientError::MetadataFetch(code)));
-        }
-    }
-    Ok(())
-}
-
 impl Source for KafkaSource {
     fn poll(&mut self, wait: Duration, limit: Limit) -> Result<Vec<Event>, Fault> {
         if let Some(fault) = self.fault.take() {
@@ -289,7 +268,9 @@ impl Source for KafkaSource {
                 Ok(()) => {}
                 Err(fault) if events.is_empty() => return Err(fault),
                 // An assignment that is swallowed would never be told again: first what there is to tell.
-                Err(fault) => self.fault = Some(fault),
+                Err(fault) => {
+                    self.fault.get_or_insert(fault);
+                }
             }
             let left = until.since(self.clock.now());
             if !events.is_empty() || left.is_zero() || self.bell.wait(left.min(SLICE)) {
@@ -325,6 +306,9 @@ impl Source for KafkaSource {
             for commit in commits {
                 self.renew(&commit.partition);
             }
+        } else if error.class() == Class::Permanent && commits.len() == 1 {
+            // Nobody took the partition away, and no commit of it will be taken: that has to be seen.
+            self.fault = Some(error.clone().into());
         }
         Err(error.into())
     }
@@ -368,11 +352,14 @@ impl Drop for KafkaSource {
         // Every change that waits for an answer gets one, or closing would wait for it.
         while let Some(change) = self.consumer.context().take_change() {
             match change {
-                context::Change::Assign(partitions) => self.arriving.extend(partitions),
+                context::Change::Assign(partitions) => {
+                    self.arriving.extend(partitions);
+                    self.unanswered = true;
+                }
                 context::Change::Revoke { partitions, .. } => self.leaving.extend(partitions),
             }
         }
-        if !self.arriving.is_empty() {
+        if self.unanswered || !self.arriving.is_empty() {
             let mut arriving = list(&self.arriving);
             let answered = arriving
                 .set_all_offsets(rdkafka::Offset::End)

@@ -11,8 +11,11 @@
 //! # The end of a log
 //!
 //! The client tells the end of a log through the same queue, without its offset, and long before anybody reads. An
-//! end that was told before the records asked for were written says nothing of them: it is believed only where the
-//! client has sought since. Otherwise records would pass for a gap.
+//! end that was told before the records asked for were written says nothing of them: only one that was told where the
+//! client has sought since counts. And a leader that is new may not know yet how far its followers are, and ends its
+//! log before records that were delivered long ago. So records that an end says are gone are believed to be gone only
+//! once it has been told so for [`BELIEVED_AFTER`], by the leader: a follower (`client.rack`) may be behind for longer.
+//! Otherwise records would pass for a gap, and be lost.
 //!
 //! # Memory
 //!
@@ -26,16 +29,15 @@
 
 use super::convert::Copier;
 use super::list;
+use super::place::{Place, Stopped, is_believed};
 use crate::admin::Quiet;
 use crate::connection::Connection;
 use crate::error::{KafkaError, Troubled};
 use rdkafka::Offset as ClientOffset;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::{Batch, Clock, Limit, Nanos, Offset, SystemClock, TopicPartition};
+use seawall_core::{Batch, Clock, Limit, Offset, SystemClock, TopicPartition};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,75 +60,19 @@ const SETTINGS: &[(&str, &str)] = &[
     ("fetch.wait.max.ms", "20"),
     ("fetch.min.bytes", "1"),
 ];
-/// Another name of one of [`SETTINGS`].
-const ALIAS: &str = "max.partition.fetch.bytes";
-
-/// A partition that is read.
-struct Place {
-    tp: TopicPartition,
-    queue: PartitionQueue<Quiet>,
-    /// Where its queue goes on; `None` where nothing more would be told of what lies there.
-    next: Option<Offset>,
-    /// The end of a log that the queue tells is one that was found when everything below this was there.
-    end_above: Offset,
-    /// When it was read last.
-    used: Nanos,
-    /// When records were last read again here, if ever.
-    reread: Option<Nanos>,
-}
-
-/// Why a pull brought no more.
-enum Stopped {
-    /// It has what was asked for.
-    Full,
-    /// The broker has not answered further.
-    Empty,
-    /// The client told the end of a log.
-    AtEnd,
-    Failed(ClientError),
-}
-
-impl Place {
-    /// Adds to `batch` what the queue holds in `batch.next..to`, up to `limit`. Waits only for the first record.
-    fn pull(
-        &mut self,
-        copier: &mut Copier,
-        clock: &SystemClock,
-        wait: Duration,
-        to: Offset,
-        limit: Limit,
-        batch: &mut Batch,
-    ) -> Stopped {
-        let until = clock.now().plus(wait);
-        let mut bytes: usize = batch.records.iter().map(|fetched| fetched.record.weight()).sum();
-        while batch.next < to && batch.records.len() < limit.records && bytes < limit.bytes {
-            let wait = if batch.records.is_empty() { until.since(clock.now()) } else { Duration::ZERO };
-            let message = match self.queue.poll(wait) {
-                Some(Ok(message)) => message,
-                Some(Err(ClientError::PartitionEOF(_))) => return Stopped::AtEnd,
-                Some(Err(source)) => return Stopped::Failed(source),
-                None => return Stopped::Empty,
-            };
-            let offset = u64::try_from(message.offset()).unwrap_or_default();
-            self.next = Some(offset + 1);
-            if offset >= to {
-                batch.next = to;
-            } else if offset >= batch.next {
-                let fetched = copier.record(&message);
-                batch.next = offset + 1;
-                bytes += fetched.record.weight();
-                batch.records.push(fetched);
-            }
-        }
-        Stopped::Full
-    }
-}
+/// Not wanted here: another name of one of [`SETTINGS`], and what lets a follower answer.
+const LEFT_OUT: &[&str] = &["max.partition.fetch.bytes", "client.rack"];
+/// How long the end of a log has to be told before records that were there count as gone. Twice as long as a follower
+/// may be behind and be elected (`replica.lag.time.max.ms`, 30 s by default).
+const BELIEVED_AFTER: Duration = Duration::from_mins(1);
 
 /// See the module.
 pub(crate) struct Rereader {
     connection: Connection,
     pub(super) group: Arc<str>,
     pub(super) timeout: Duration,
+    /// See the module: how long the end of a log has to be told.
+    believed_after: Duration,
     /// Before the client, which closes once no queue is held.
     places: Vec<Place>,
     pub(super) consumer: Option<Arc<BaseConsumer<Quiet>>>,
@@ -135,9 +81,16 @@ pub(crate) struct Rereader {
 }
 
 impl Rereader {
+    /// For records that were delivered once, and so were there.
     pub(crate) fn new(connection: Connection, group: Arc<str>, timeout: Duration) -> Self {
         let (copier, clock) = (Copier::default(), SystemClock::new());
-        Self { connection, group, timeout, places: Vec::new(), consumer: None, copier, clock }
+        let believed_after = BELIEVED_AFTER;
+        Self { connection, group, timeout, believed_after, places: Vec::new(), consumer: None, copier, clock }
+    }
+
+    /// For ranges whose end was asked for just now: there may have been nothing but gaps.
+    pub(crate) fn of_ranges(connection: Connection, group: Arc<str>, timeout: Duration) -> Self {
+        Self { believed_after: Duration::ZERO, ..Self::new(connection, group, timeout) }
     }
 
     /// Records of `tp` in `from..to`; none, with `next` at `from`, where the broker has not answered yet. Waits for
@@ -237,8 +190,15 @@ impl Rereader {
             Stopped::AtEnd => {
                 // Told once: who reads on here has to seek.
                 places[place].next = None;
-                if end_above >= to {
-                    // Nothing but gaps up to there.
+                let told = end_above >= to;
+                let (now, after) = (clock.now(), self.believed_after);
+                if told && is_believed(&mut places[place].ended, batch.next, now, after) {
+                    if !after.is_zero() {
+                        tracing::warn!(
+                            group = %self.group, partition = %tp, from = batch.next, to,
+                            "records to be read again are not there any more"
+                        );
+                    }
                     batch.next = to;
                 }
                 Ok(())
@@ -306,7 +266,9 @@ impl Rereader {
             ("auto.offset.reset", "error"),
             ("enable.partition.eof", "true"),
         ])?;
-        config.remove(ALIAS);
+        for name in LEFT_OUT {
+            config.remove(name);
+        }
         for (name, value) in SETTINGS {
             config.set(*name, *value);
         }
@@ -347,6 +309,7 @@ impl Rereader {
             queue,
             next: Some(from),
             end_above: to,
+            ended: None,
             used,
             reread: None,
         });

@@ -1,10 +1,10 @@
 //! Who one is, and what one may.
 
 use super::stage::{
-    PATIENCE, admin, create, fill, grant, kafka, open, plain, record, says, send, sink, source, until,
-    written,
+    PATIENCE, admin, assigned, commit_half, create, deny, fill, grant, kafka, open, plain, record, says,
+    send, sink, source, until, written,
 };
-use seawall_core::{Class, Event, Sink, Source};
+use seawall_core::{Class, Commit, Event, Position, Sink, Source, TopicPartition};
 use seawall_kafka::admin::NewTopic;
 use seawall_kafka::{Connection, KafkaError};
 use std::time::{Duration, Instant};
@@ -33,8 +33,7 @@ async fn wrong_credentials_end_it_with_the_brokers_words_and_without_the_passwor
     let listing = admin.topics().await.unwrap_err();
     let making = admin.create_topic(&NewTopic::new("x", 1)).await.unwrap_err();
     let groups = admin.groups().await.unwrap_err();
-    let committed =
-        admin.committed("g", &[seawall_core::TopicPartition::new("credentials", 0)]).await.unwrap_err();
+    let committed = admin.committed("g", &[TopicPartition::new("credentials", 0)]).await.unwrap_err();
     let joining = tokio::task::block_in_place(|| source(&wrong, "g", "credentials")).unwrap_err();
     for (error, doing) in [
         (listing, "listing topics"),
@@ -142,6 +141,71 @@ async fn each_missing_acl_is_named_with_what_it_is_for() {
     tokio::task::block_in_place(|| {
         let mut source = join("bobs").unwrap();
         until(&mut source, "with all rights records arrive", |event| matches!(event, Event::Records { .. }));
+    });
+}
+
+/// What is settled beyond the committed offset has nowhere to go; the offset itself has.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_rights_on_the_topic_of_positions_the_offset_is_committed_alone() {
+    let name = "without_rights_on_the_topic_of_positions_the_offset_is_committed_alone";
+    let Some(kafka) = kafka(name) else { return };
+    create(kafka, "halves").await;
+    for operation in ["Read", "Describe"] {
+        grant(kafka, "carol", operation, &["--topic", "halves"]);
+    }
+    grant(kafka, "carol", "Read", &["--group", "halves"]);
+    fill(kafka, "halves", 10).await;
+    let carol = plain(kafka, "carol", "carol-secret");
+    let position = tokio::task::block_in_place(|| commit_half(&carol, "halves", 30_000)).unwrap();
+    assert!(position.beyond.len() > 3_100, "it would fit into the metadata");
+    let halves = [TopicPartition::new("halves", 0)];
+    let committed = admin(&open(kafka)).committed("halves", &halves).await.unwrap();
+    assert_eq!(committed.get(&halves[0]), Some(&5), "{committed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_broker_takes_less_metadata_the_offset_is_committed_alone() {
+    let Some(kafka) = kafka("where_the_broker_takes_less_metadata_the_offset_is_committed_alone") else {
+        return;
+    };
+    create(kafka, "short").await;
+    let position = tokio::task::block_in_place(|| commit_half(&open(kafka), "short", 20_000)).unwrap();
+    assert!((1_600..3_000).contains(&position.beyond.len()), "{}", position.beyond.len());
+    let short = [TopicPartition::new("short", 0)];
+    let committed = admin(&open(kafka)).committed("short", &short).await.unwrap();
+    assert_eq!(committed.get(&short[0]), Some(&5), "{committed:?}");
+}
+
+/// Rights that are taken away while a member commits: nobody took its partition, and no commit will be taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_refused_for_good_ends_the_source_and_says_why() {
+    let Some(kafka) = kafka("a_commit_that_is_refused_for_good_ends_the_source_and_says_why") else { return };
+    create(kafka, "taken").await;
+    for operation in ["Read", "Describe"] {
+        grant(kafka, "carol", operation, &["--topic", "taken"]);
+    }
+    grant(kafka, "carol", "Read", &["--group", "taken"]);
+    fill(kafka, "taken", 10).await;
+    let partition = TopicPartition::new("taken", 0);
+    let carol = plain(kafka, "carol", "carol-secret");
+    tokio::task::block_in_place(|| {
+        let mut source = source(&carol, "taken", "taken").unwrap();
+        let generation = assigned(&mut source);
+        deny(kafka, "carol", "Read", &["--topic", "taken"]);
+        let position = Position { watermark: 3, ..Position::default() };
+        let commit = Commit { partition, generation, position };
+        let since = Instant::now();
+        let refused = loop {
+            assert!(since.elapsed() < PATIENCE, "the commit is taken without rights");
+            match source.commit(std::slice::from_ref(&commit)) {
+                Err(fault) if fault.class() == Class::Permanent => break fault,
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        let words = ["committing 1 positions of group taken", "TopicAuthorizationFailed", "ACL it needs"];
+        says(&refused, Class::Permanent, &words);
+        let polled = source.poll(Duration::ZERO, super::stage::LIMIT).unwrap_err();
+        says(&polled, Class::Permanent, &words);
     });
 }
 

@@ -1,7 +1,11 @@
 //! One guarded broker for all tests of this program, and what they do to it.
 
-use seawall_core::{Batch, Class, Event, Fault, Limit, Outgoing, Receipt, Record, Sink, Source};
-use seawall_infra::{KafkaCluster, KafkaOptions, kafka_or_skip};
+use seawall_consumer::track::{OffsetSet, codec};
+use seawall_core::{
+    Batch, Class, Commit, Event, Fault, Generation, Limit, Offset, Outgoing, Position, Receipt, Record, Sink,
+    Source, TopicPartition,
+};
+use seawall_infra::{KafkaCluster, KafkaOptions, User, kafka_or_skip};
 use seawall_kafka::admin::NewTopic;
 use seawall_kafka::{Admin, Connection, KafkaSink, KafkaSource, SinkOptions, SourceOptions};
 use std::sync::OnceLock;
@@ -13,7 +17,10 @@ pub(super) const LIMIT: Limit = Limit { records: 1_000, bytes: 1 << 20 };
 /// The shared broker, with SASL and ACLs; it dies with the process.
 pub(super) fn kafka(test: &str) -> Option<&'static KafkaCluster> {
     static CLUSTER: OnceLock<Option<KafkaCluster>> = OnceLock::new();
-    let options = KafkaOptions { sasl: true, acls: true, ..KafkaOptions::default() };
+    // Half of the default, so that there is metadata that fits by Seawall's measure and not by the broker's.
+    let settings = vec![("offset.metadata.max.bytes".to_owned(), "2048".to_owned())];
+    let mut options = KafkaOptions { sasl: true, acls: true, settings, ..KafkaOptions::default() };
+    options.users.push(User { name: "carol".to_owned(), password: "carol-secret".to_owned() });
     let cluster = CLUSTER.get_or_init(|| kafka_or_skip(test, options)).as_ref();
     if cluster.is_none() {
         println!("SKIP {test}: no Kafka: java or mvn is missing");
@@ -92,12 +99,59 @@ pub(super) fn says<E: Clone + Into<Fault>>(error: &E, class: Class, parts: &[&st
 
 /// Allows `user` the `operation` on what `target` names, as Kafka's own tool does.
 pub(super) fn grant(kafka: &KafkaCluster, user: &str, operation: &str, target: &[&str]) {
+    rule(kafka, "--allow-principal", user, operation, target);
+}
+
+/// Forbids it, whatever else is allowed.
+pub(super) fn deny(kafka: &KafkaCluster, user: &str, operation: &str, target: &[&str]) {
+    rule(kafka, "--deny-principal", user, operation, target);
+}
+
+fn rule(kafka: &KafkaCluster, which: &str, user: &str, operation: &str, target: &[&str]) {
     let (servers, principal) = (kafka.bootstrap(), format!("User:{user}"));
-    let base = ["--bootstrap-server", &servers, "--add", "--allow-principal", &principal];
+    let base = ["--bootstrap-server", &servers, "--add", which, &principal];
     let what = ["--operation", operation];
     let said =
         kafka.tool("org.apache.kafka.tools.AclCommand", &[&base[..], &what[..], target].concat()).unwrap();
     assert!(said.ok(), "{}", said.story());
+}
+
+/// Joins `group`, named as its topic, and commits 5 with half of the offsets up to `end` settled beyond.
+pub(super) fn commit_half(connection: &Connection, group: &str, end: Offset) -> Result<Position, Fault> {
+    let mut source = source(connection, group, group).unwrap();
+    let (mut half, mut random) = (OffsetSet::default(), fastrand::Rng::with_seed(end));
+    let count = (6..end).filter(|_| random.bool()).map(|offset| u64::from(half.insert(offset))).sum();
+    let position = codec::encode(5, &half, count, 1 << 20).position;
+    let partition = TopicPartition::new(group, 0);
+    let generation = assigned(&mut source);
+    let commit = Commit { partition, generation, position: position.clone() };
+    committed(&mut source, &commit).map(|()| position)
+}
+
+/// Polls until a partition is assigned.
+pub(super) fn assigned(source: &mut KafkaSource) -> Generation {
+    let mut found = None;
+    until(source, "the partition is assigned", |event| {
+        if let Event::Assigned { generation, .. } = event {
+            found = Some(*generation);
+        }
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// The coordinator's answer to a commit, which may have to be asked for again.
+pub(super) fn committed(source: &mut KafkaSource, commit: &Commit) -> Result<(), Fault> {
+    let since = Instant::now();
+    loop {
+        match source.commit(std::slice::from_ref(commit)) {
+            Err(fault) if fault.class() == Class::Transient => {
+                assert!(since.elapsed() < PATIENCE, "{fault}");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Polls until `done` says so of what was told; transient faults are waited out.
