@@ -46,6 +46,7 @@
 //! | `eio_on_write`, `eio_on_fsync` | the segment is never written again; what had no receipt is written to a new one; only if that fails, too, it waits in memory as above |
 //! | `hangs`: the disk answers nothing | every caller hears at the end of its `timeout`, with [`Left::Unknown`] where its record was on its way; what the disk takes after all is delivered |
 //! | `hangs_at_the_end`: it answers nothing while the producer closes | as above; [`Producer::close`] returns a `timeout` after the sinks' time, and the spill is locked until the disk answers |
+//! | `hangs_while_a_record_is_put_aside`: it answers nothing while a sink refuses a record for good | that record's lane waits for it; the others go on |
 //! | `remounted_read_only` | as no space; what is on disk is still replayed |
 //! | `directory_removed` | as no space, once a new segment is needed; what is in files still open is replayed; what was in others is gone, as for any program whose files are deleted |
 //! | `segment_corrupted` | at start [`OpenError::Wal`] names segment and byte, and `seawall wal repair` says what can be done; while running the replay stops before it, and says so in [`Snapshot::spill_trouble`] |

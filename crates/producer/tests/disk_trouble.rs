@@ -225,6 +225,42 @@ async fn hangs_at_the_end() {
     delivered(&producer, &shelf, 0..2).await;
 }
 
+/// The first record that a sink refuses for good has a log of its own made for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn hangs_while_a_record_is_put_aside() {
+    let (gate, disk) = Gate::before(SimDisk::new(3));
+    let shelf = Shelf::new();
+    let producer = open(&disk, options(Path::new("/spill")), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+    let open_again = gate.shut().await;
+    shelf.set(Mood::RefuseOne);
+    let aside = || disk.inner.list(Path::new("/spill/refused")).is_ok();
+    until(&producer, |_| aside()).await;
+    for n in 0..3 {
+        let sent =
+            tokio::time::timeout(Duration::from_mins(1), producer.send::<Replicated>(outgoing("b", n)));
+        sent.await.expect("other keys wait for no disk").unwrap();
+    }
+    assert_eq!(producer.snapshot().refused_records, 0, "the disk has not answered");
+    open_again();
+    until(&producer, |s| s.refused_records == 1 && s.backlog_records == 0).await;
+    assert_eq!((shelf.count("a", 0), shelf.count("b", 2)), (0, 1));
+
+    // Closing waits no longer for it, either.
+    let (gate, disk) = Gate::before(SimDisk::new(4));
+    let producer = open(&disk, options(Path::new("/spill")), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+    let open_again = gate.shut().await;
+    shelf.set(Mood::RefuseOne);
+    let aside = || disk.inner.list(Path::new("/spill/refused")).is_ok();
+    until(&producer, |_| aside()).await;
+    let closed = tokio::time::timeout(Duration::from_mins(1), producer.close(Duration::ZERO));
+    closed.await.expect("a disk that says nothing has its time, and no more");
+    open_again();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn remounted_read_only() {
     let mount = or_skip!("remounted_read_only", Mount::ext4(64));

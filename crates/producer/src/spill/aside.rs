@@ -13,18 +13,19 @@ use crate::options::{Driver, SpillOptions};
 use crate::sink::BoxFuture;
 use bytes::Bytes;
 use seawall_core::{Clock, Outgoing};
-use seawall_wal::{Disk, DiskFile, Extent};
+use seawall_wal::{Disk, DiskFile, Extent, Options, WalError};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::{OnceCell, oneshot};
 
 /// What the log adds to a batch, and to each frame of it, at most.
 const AROUND: u64 = 4096 + 256;
 
 pub(super) struct Aside<D: Disk> {
     /// Opened when there is something in it, or the first record is refused.
-    writer: Option<Writer<D>>,
+    writer: Arc<OnceCell<Writer<D>>>,
     /// What an earlier life left, while it is not opened.
     found: u64,
     /// Bytes on their way to the disk.
@@ -43,12 +44,13 @@ impl<D: Disk> Aside<D> {
         let found = taken(disk, &dir)?;
         let open = || Writer::open(disk, log_options(options, REFUSED), clock, driver).ok();
         let writer = (found > 0).then(open).flatten().map(|(writer, _)| writer);
+        let writer = Arc::new(OnceCell::new_with(writer));
         Ok(Self { writer, found, pending: Arc::default() })
     }
 
-    /// Puts `records` aside.
+    /// Puts `records` aside. Whoever calls waits for nothing: the log may have to be opened, and the disk may hang.
     pub(super) fn keep(
-        &mut self,
+        &self,
         records: &[(String, Outgoing)],
         disk: &D,
         options: &SpillOptions,
@@ -58,24 +60,17 @@ impl<D: Disk> Aside<D> {
         let frames: Vec<Bytes> =
             records.iter().map(|(reason, record)| frame::refused(reason, record)).collect();
         let bytes = size(records);
-        let opened = self.writer.take().map_or_else(
-            || Writer::open(disk, log_options(options, REFUSED), clock, driver).map(|(writer, _)| writer),
-            Ok,
-        );
-        match opened {
-            Ok(writer) => {
-                let appended = writer.append(Batch::Frames(frames), None);
-                self.writer = Some(writer);
-                self.pending.fetch_add(bytes, Relaxed);
-                let pending = Arc::clone(&self.pending);
-                Box::pin(async move {
-                    let appended = appended.await;
-                    pending.fetch_sub(bytes, Relaxed);
-                    Ok(appended.map(|_| ())?)
-                })
-            }
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
+        self.pending.fetch_add(bytes, Relaxed);
+        let (writer, pending) = (Arc::clone(&self.writer), Arc::clone(&self.pending));
+        let (disk, clock, options) = (disk.clone(), Arc::clone(clock), log_options(options, REFUSED));
+        Box::pin(async move {
+            let kept = match writer.get_or_try_init(|| begin(disk, options, clock, driver)).await {
+                Ok(writer) => writer.append(Batch::Frames(frames), None).await.map_err(OpenError::from),
+                Err(error) => Err(error),
+            };
+            pending.fetch_sub(bytes, Relaxed);
+            kept.map(|_| ())
+        })
     }
 
     /// Whether `bytes` more may be put aside, by segments of `segment` bytes, where all logs have `rest` left.
@@ -88,17 +83,40 @@ impl<D: Disk> Aside<D> {
     /// Bytes that it takes on disk, with what is on its way.
     pub(super) fn bytes(&self, segment: u64) -> u64 {
         let extent = self.extent();
-        let taken = if self.writer.is_some() { extent.bytes } else { self.found };
+        let taken = if self.writer.initialized() { extent.bytes } else { self.found };
         taken + needs(self.pending.load(Relaxed), extent, segment)
     }
 
     pub(super) fn writer(&self) -> Option<&Writer<D>> {
-        self.writer.as_ref()
+        self.writer.get()
     }
 
     fn extent(&self) -> Extent {
-        self.writer.as_ref().map(Writer::extent).unwrap_or_default()
+        self.writer.get().map(Writer::extent).unwrap_or_default()
     }
+}
+
+/// Opens the log.
+async fn begin<D: Disk>(
+    disk: D,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    driver: Driver,
+) -> Result<Writer<D>, OpenError> {
+    let open = move || Writer::open(&disk, options, &clock, driver).map(|(writer, _)| writer);
+    if driver == Driver::Inline {
+        return open();
+    }
+    let (opened, told) = oneshot::channel();
+    // Not one of the runtime's own, whose end would wait for a disk that hangs.
+    let thread = std::thread::Builder::new().name("seawall-refused".to_owned());
+    thread
+        .spawn(move || {
+            // Whoever does not listen any more has closed, and what was opened is closed, too.
+            let _ = opened.send(open());
+        })
+        .map_err(|source| OpenError::io("open, for want of a thread,", Path::new(REFUSED), source))?;
+    told.await.unwrap_or_else(|_| Err(WalError::Closed.into()))
 }
 
 /// Bytes of the frames of `records`, and around them.

@@ -135,7 +135,7 @@ impl<D: Disk> Spill<D> {
     }
 
     /// Keeps records that a sink refused for good, for which there is room.
-    pub(crate) fn refuse(&mut self, records: &[(String, Outgoing)]) -> BoxFuture<Result<(), OpenError>> {
+    pub(crate) fn refuse(&self, records: &[(String, Outgoing)]) -> BoxFuture<Result<(), OpenError>> {
         self.refused.keep(records, &self.disk, &self.options, &self.clock, self.driver)
     }
 
