@@ -66,7 +66,7 @@ impl Bookmark {
                 continue;
             };
             let tp = TopicPartition::new(element.topic(), number);
-            let beyond = self.rereader.beyond(&tp, watermark, &element)?;
+            let beyond = self.rereader.beyond(&tp, watermark, &element, self.rereader.deadline())?;
             positions.insert(tp, Position { watermark, beyond });
         }
         Ok(positions)

@@ -86,6 +86,12 @@ pub enum KafkaError {
         /// The group.
         group: String,
     },
+    /// A refusal that may come of a broker that stalls or goes away.
+    #[error("{source}; it is tried again, since it may pass")]
+    MayPass {
+        /// What was said.
+        source: Box<KafkaError>,
+    },
     /// The cluster's token is not to be had, now.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -191,6 +197,7 @@ impl Classify for KafkaError {
             // And a token's file is written by another program, which may be late.
             Self::Unanswered { .. }
             | Self::Rebalancing { .. }
+            | Self::MayPass { .. }
             | Self::Token(_)
             | Self::Thread { .. }
             | Self::Closed => Class::Transient,

@@ -24,7 +24,9 @@ pub(crate) const OVERFLOW_TOPIC: &str = "__seawall_positions";
 /// How long a superseded position is kept at least.
 const KEEP: &str = "86400000";
 /// How long nothing is written after a refusal for good. Rights may be granted meanwhile.
-const REFUSED_FOR: Duration = Duration::from_mins(1);
+const AFTER_REFUSAL: Duration = Duration::from_mins(1);
+/// And after an answer that did not come: the commits of all partitions would wait for each attempt.
+const AFTER_SILENCE: Duration = Duration::from_secs(10);
 
 /// Writes positions that do not fit into metadata.
 pub(crate) struct Overflow {
@@ -33,8 +35,8 @@ pub(crate) struct Overflow {
     producer: Option<BaseProducer<Reports>>,
     timeout: Duration,
     clock: SystemClock,
-    /// Refused for good: not asked for again before this.
-    refused_until: Nanos,
+    /// It could not be written: not tried again before this.
+    not_before: Nanos,
 }
 
 type Report = (usize, Result<(i32, i64), ClientError>);
@@ -85,37 +87,59 @@ impl Overflow {
     /// Nothing is connected before the first position overflows.
     pub(crate) fn new(connection: Connection, topic: String, timeout: Duration) -> Self {
         let clock = SystemClock::new();
-        Self { connection, topic, producer: None, timeout, clock, refused_until: Nanos(0) }
+        Self { connection, topic, producer: None, timeout, clock, not_before: Nanos(0) }
     }
 
-    /// As [`write`](Self::write), but without pointers where the cluster refuses this for good, which is told.
-    pub(crate) fn write_if_allowed(
+    /// Writes the positions of `commits` and waits until they are acknowledged; the pointers are in the order given.
+    /// There is none where the cluster takes a position not, or not now, which is told: what is settled beyond a
+    /// watermark is worth less than the watermark, and must not hold up the commits of others.
+    pub(crate) fn write(&mut self, group: &str, commits: &[&Commit]) -> Vec<Option<Pointer>> {
+        if self.clock.now() < self.not_before {
+            return vec![None; commits.len()];
+        }
+        let written = self.try_write(group, commits);
+        let refused = written.as_ref().map_or_else(Some, |pointers| {
+            pointers.iter().find_map(|pointer| pointer.as_ref().err().filter(|error| !error.is_too_large()))
+        });
+        if let Some(error) = refused {
+            let permanent = error.class() == Class::Permanent;
+            let rest = if permanent { AFTER_REFUSAL } else { AFTER_SILENCE };
+            self.not_before = self.clock.now().plus(rest);
+            self.tell(group, error);
+            if permanent {
+                // A client that is dead, or has seen the topic go, would say the same for ever.
+                self.producer = None;
+            }
+        }
+        let pointers = written.unwrap_or_default().into_iter().map(|pointer| {
+            pointer
+                .inspect_err(|error| {
+                    if error.is_too_large() {
+                        self.tell(group, error);
+                    }
+                })
+                .ok()
+        });
+        let mut pointers: Vec<_> = pointers.collect();
+        pointers.resize(commits.len(), None);
+        pointers
+    }
+
+    fn tell(&self, group: &str, error: &KafkaError) {
+        let topic = &*self.topic;
+        tracing::warn!(
+            group, %error,
+            "what is settled beyond a committed offset is too much for its metadata and could not be written to \
+             {topic}: it is not kept for now, and delivered again after a restart. The topic must be there, compacted, \
+             and this user allowed to write to it"
+        );
+    }
+
+    fn try_write(
         &mut self,
         group: &str,
         commits: &[&Commit],
-    ) -> Result<Vec<Pointer>, KafkaError> {
-        if self.clock.now() < self.refused_until {
-            return Ok(Vec::new());
-        }
-        match self.write(group, commits) {
-            Err(error) if error.class() == Class::Permanent => {
-                self.refused_until = self.clock.now().plus(REFUSED_FOR);
-                let topic = &*self.topic;
-                tracing::warn!(
-                    group, %error,
-                    "what is settled beyond a committed offset is too much for its metadata and cannot be written to \
-                     {topic}: it is not kept, and delivered again after a restart; make the topic (compacted) and \
-                     let this user write to it"
-                );
-                Ok(Vec::new())
-            }
-            answer => answer,
-        }
-    }
-
-    /// Writes the positions of `commits` and waits until they are acknowledged; the pointers are in the order
-    /// given.
-    pub(crate) fn write(&mut self, group: &str, commits: &[&Commit]) -> Result<Vec<Pointer>, KafkaError> {
+    ) -> Result<Vec<Result<Pointer, KafkaError>>, KafkaError> {
         if self.producer.is_none() {
             self.create_topic()?;
             let config = self.connection.client_config(&[
@@ -138,7 +162,11 @@ impl Overflow {
             let value = value(commit.position.watermark, &commit.position.beyond);
             let record: BaseRecord<'_, _, _, _> =
                 BaseRecord::with_opaque_to(&self.topic, Box::new(nth)).key(&key).payload(&value);
-            producer.send(record).map_err(|(error, _)| refused(error))?;
+            if let Err((error, record)) = producer.send(record) {
+                let nth = *record.delivery_opaque;
+                let mut told = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                told.push((nth, Err(error)));
+            }
         }
         producer.flush(self.timeout).map_err(refused)?;
         let mut reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
@@ -151,7 +179,7 @@ impl Overflow {
             let watermark = commit.position.watermark;
             Ok(Pointer { watermark, topic: self.topic.clone(), partition, offset })
         });
-        pointers.collect()
+        Ok(pointers.collect())
     }
 
     fn create_topic(&self) -> Result<(), KafkaError> {
@@ -183,5 +211,25 @@ impl Overflow {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall_core::{Generation, Position, TopicPartition};
+
+    #[test]
+    fn a_cluster_that_is_silent_costs_no_pointer_and_one_wait() {
+        let timeout = Duration::from_millis(300);
+        let mut overflow =
+            Overflow::new(Connection::new(["127.0.0.1:1"]), OVERFLOW_TOPIC.to_owned(), timeout);
+        let partition = TopicPartition::new("t", 0);
+        let commit = Commit { partition, generation: Generation(1), position: Position::default() };
+        assert_eq!(overflow.write("g", &[&commit, &commit]), [None, None]);
+        assert!(overflow.not_before > overflow.clock.now().plus(AFTER_SILENCE / 2), "it would wait again");
+        let since = overflow.clock.now();
+        assert_eq!(overflow.write("g", &[&commit]), [None]);
+        assert!(overflow.clock.now().since(since) < timeout, "asked again");
     }
 }

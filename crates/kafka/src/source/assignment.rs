@@ -1,6 +1,6 @@
 //! Taking partitions on and giving them back, between two polls.
 
-use super::context::Change;
+use super::context::{Change, partitions_of};
 use super::gather::Queue;
 use super::start::Start;
 use super::{Event, Fault, Generation, KafkaSource, TopicPartition, list};
@@ -95,8 +95,13 @@ impl KafkaSource {
 
     /// The group waits for an answer to a revocation, where there is nothing to give up, too.
     fn give_up(&self, partitions: &[TopicPartition]) {
-        if let Err(error) = self.consumer.incremental_unassign(&list(partitions)) {
-            tracing::warn!(group = %self.group, %error, ?partitions, "could not be given back");
+        let Err(error) = self.consumer.incremental_unassign(&list(partitions)) else { return };
+        tracing::warn!(group = %self.group, %error, ?partitions, "could not be given back");
+        // It gives up none where one is not its own, and the group would wait for ever.
+        let own = self.consumer.assignment().map(|own| partitions_of(&own)).unwrap_or_default();
+        let ours = partitions.iter().filter(|tp| own.contains(tp));
+        if let Err(error) = self.consumer.incremental_unassign(&list(ours)) {
+            tracing::error!(group = %self.group, %error, ?partitions, "could not be given back");
         }
     }
 
@@ -106,12 +111,14 @@ impl KafkaSource {
         if !self.leaving.is_empty() || (self.arriving.is_empty() && !self.unanswered) {
             return Ok(());
         }
-        if !self.unanswered && self.clock.now() < self.place_after {
+        let began = self.clock.now();
+        if !self.unanswered && !self.arriving_later.is_due(began) {
             return Ok(());
         }
-        let starts = match self.starts(&self.arriving.clone()) {
+        let starts = match self.starts(&self.arriving.clone(), self.arriving_later.open_for(began)) {
             Ok(starts) => starts,
             Err(error) => {
+                self.arriving_later.wait(began, self.clock.now());
                 if let Err(error) = self.assign(&TopicPartitionList::new()) {
                     tracing::warn!(%error, "the assignment could not be confirmed");
                 }
@@ -134,6 +141,13 @@ impl KafkaSource {
             self.arriving.retain(|tp| *tp != start.tp);
             events.push(self.begin(start, queue));
         }
+        if self.arriving.is_empty() {
+            self.arriving_later.done();
+        } else {
+            self.arriving_later.wait(began, self.clock.now());
+            // Another one is asked first the next time.
+            self.arriving.rotate_left(1);
+        }
         Ok(())
     }
 
@@ -151,22 +165,43 @@ impl KafkaSource {
 
     /// The same for partitions that the client still fetches, but whose state the consumer has dropped.
     fn take_on_again(&mut self, events: &mut Vec<Event>) -> Result<(), Fault> {
-        if self.renewing.is_empty() || self.consumer.assignment_lost() || self.clock.now() < self.place_after
-        {
+        let began = self.clock.now();
+        if self.renewing.is_empty() || !self.leaving.is_empty() || !self.renewing_later.is_due(began) {
             return Ok(());
         }
-        for start in self.starts(&self.renewing.clone())? {
-            self.seek(&start.tp, start.position.watermark)?;
-            self.consumer.resume(&list([&start.tp])).map_err(|source| {
-                KafkaError::refused(format!("resuming {} for group {}", start.tp, self.group), source)
-            })?;
-            self.renewing.retain(|tp| *tp != start.tp);
-            // The new queue is the old one under another handle, which must be gone before.
-            self.assigned.retain(|assigned| assigned.tp != start.tp);
-            let queue = self.queue_of(&start.tp)?;
-            events.push(self.begin(start, queue));
+        if self.consumer.assignment_lost() {
+            return Ok(());
         }
-        Ok(())
+        let starts = self.starts(&self.renewing.clone(), self.renewing_later.open_for(began));
+        for start in starts.as_deref().unwrap_or_default() {
+            match self.take_up(start) {
+                Ok(event) => events.push(event),
+                Err(error) => self.tell_not_placed(&start.tp, &error),
+            }
+        }
+        if self.renewing.is_empty() {
+            self.renewing_later.done();
+        } else {
+            self.renewing_later.wait(began, self.clock.now());
+            self.renewing.rotate_left(1);
+        }
+        Ok(starts.map(|_| ())?)
+    }
+
+    fn take_up(&mut self, start: &Start) -> Result<Event, KafkaError> {
+        let offset = start.position.watermark;
+        if self.seek(&start.tp, offset).is_err() {
+            // Its fetching was given up, which its queue would have told.
+            self.start_again(&start.tp, offset)?;
+        }
+        self.consumer.resume(&list([&start.tp])).map_err(|source| {
+            KafkaError::refused(format!("resuming {} for group {}", start.tp, self.group), source)
+        })?;
+        // The new queue is the old one under another handle, which must be gone before.
+        self.assigned.retain(|assigned| assigned.tp != start.tp);
+        let queue = self.queue_of(&start.tp)?;
+        self.renewing.retain(|tp| *tp != start.tp);
+        Ok(self.begin(start.clone(), queue))
     }
 
     /// The coordinator refused a commit. Either it tells of the loss soon, or, in the middle of a rebalance, the

@@ -1,16 +1,49 @@
-//! Partitions whose next offset their broker does not hold: passed by retention, or cut off with the log.
+//! Partitions that the client has given up: their next offset is not held, passed by retention, or cut off with the log.
 //!
-//! The client tells it once, and not for which partition, so all are looked at. That waits while others are being
-//! given up: to start one again is an answer to the group (librdkafka takes any unassignment for the one that it
-//! waits for), and the next owner would begin while handlers still run.
+//! The client tells that once, and in the partition's own queue. It is put right between two polls, and not while others
+//! are being given up: to start a partition again is an answer to the group (librdkafka takes any unassignment for the
+//! one that it waits for), and the next owner would begin while handlers still run.
 
 use super::assignment::Assigned;
+use super::gather::Left;
+use super::later::Later;
 use super::{Event, Fault, Generation, KafkaSource, TopicPartition, list};
 use crate::error::KafkaError;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::{Class, Classify, Clock, Offset};
+use seawall_core::{Class, Classify, Clock, Offset, Position};
+
+/// A partition that the client has given up.
+#[derive(Clone, Debug)]
+pub(super) struct Astray {
+    tp: TopicPartition,
+    /// Where its log was cut, if that was said.
+    cut: Option<Offset>,
+    /// Its range is not asked for again before this.
+    later: Later,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Onward {
+    /// It is in range: it has been given up all the same.
+    Here,
+    /// The log was cut: from there on its offsets mean other records.
+    Anew(Offset),
+    /// As `start_at` says.
+    AtStart,
+}
+
+/// Where a partition goes on that holds `low..high` and was to be read from `next`; `cut` where its log was cut, if so.
+fn onward(next: Offset, cut: Option<Offset>, low: Offset, high: Offset) -> Onward {
+    match cut {
+        // It may have grown past `next` again since.
+        Some(cut) if cut < next => Onward::Anew(cut.clamp(low, high)),
+        _ if (low..=high).contains(&next) => Onward::Here,
+        _ => Onward::AtStart,
+    }
+}
 
 impl Assigned {
     /// Its log was cut: its offsets begin to mean other records, and the consumer, which is told so, begins anew.
@@ -21,71 +54,90 @@ impl Assigned {
 }
 
 impl KafkaSource {
-    /// Some partition went astray.
-    pub(super) fn go_astray(&mut self) {
-        let ours = self.assigned.iter().filter(|assigned| !assigned.revoked);
-        self.astray = ours.map(|assigned| assigned.tp.clone()).collect();
+    /// The client has given up the partition at `place`, or, where it does not say which, any of them.
+    pub(super) fn go_astray(&mut self, place: Option<usize>) {
+        let cut = self.consumer.context().take_cut();
+        for (at, assigned) in self.assigned.iter().enumerate() {
+            if assigned.revoked || place.is_some_and(|place| place != at) {
+                continue;
+            }
+            let before = self.astray.iter().position(|astray| astray.tp == assigned.tp);
+            let cut = match before.map(|before| self.astray.swap_remove(before).cut) {
+                Some(Some(before)) => Some(cut.map_or(before, |cut| cut.min(before))),
+                _ => cut,
+            };
+            self.astray.push(Astray { tp: assigned.tp.clone(), cut, later: Later::default() });
+        }
     }
 
-    /// Finds out which partitions are out of range, and goes on there as `start_at` says.
+    /// Starts them again: where they were, or as `start_at` says where that is not held.
     pub(super) fn back_into_range(&mut self, events: &mut Vec<Event>) -> Result<(), Fault> {
-        if self.astray.is_empty() || !self.leaving.is_empty() || self.clock.now() < self.place_after {
+        let began = self.clock.now();
+        if !self.leaving.is_empty() || !self.astray.iter().any(|astray| astray.later.is_due(began)) {
             return Ok(());
         }
-        let (mut found, mut in_range) = (false, Vec::new());
-        for tp in self.astray.clone() {
-            let is = |assigned: &Assigned| assigned.tp == tp && !assigned.revoked;
-            let Some(at) = self.assigned.iter().position(is) else {
-                self.astray.retain(|astray| *astray != tp);
+        let ours = |assigned: &Assigned| !assigned.revoked && !assigned.void;
+        let assigned = &self.assigned;
+        self.astray.retain(|astray| assigned.iter().any(|held| held.tp == astray.tp && ours(held)));
+        // Brokers that do not answer are waited for once, not once each: nothing is polled meanwhile.
+        let until = began.plus(self.options.request_timeout);
+        let mut known = Vec::new();
+        for at in 0..self.astray.len() {
+            let (tp, asked) = (self.astray[at].tp.clone(), self.clock.now());
+            if asked >= until || !self.astray[at].later.is_due(asked) {
                 continue;
-            };
-            let (low, high) = match self.range(&tp) {
-                Ok(range) => range,
+            }
+            match self.range(&tp) {
+                Ok((low, high)) => known.push((self.astray[at].clone(), low, high)),
                 Err(error) if error.class() == Class::Permanent => return Err(error.into()),
                 Err(error) => {
                     self.tell_not_placed(&tp, &error);
-                    self.wait_to_place();
-                    continue;
+                    self.astray[at].later.wait(asked, self.clock.now());
                 }
-            };
-            let next = self.assigned[at].next;
-            if (low..=high).contains(&next) {
-                in_range.push(at);
-            } else {
-                found = true;
-                self.go_on(at, low, high, events)?;
-                self.astray.retain(|astray| *astray != tp);
             }
         }
-        for at in in_range {
-            let tp = self.assigned[at].tp.clone();
-            if !found {
-                // In range again by now, and given up all the same: whichever it was, all go on where they are.
-                self.start_again(&tp, self.assigned[at].next)?;
-            }
-            self.astray.retain(|astray| *astray != tp);
+        // What the group has begun to take away meanwhile comes first.
+        self.serve(&mut Left { records: 0, bytes: 0 })?;
+        if self.consumer.context().has_change() {
+            return Ok(());
+        }
+        for (astray, low, high) in known {
+            self.go_on(&astray, low, high, events)?;
+            self.astray.retain(|other| other.tp != astray.tp);
         }
         Ok(())
     }
 
-    /// Goes on in a partition that holds `low..high`, which its next offset is not in.
+    /// Goes on in a partition that holds `low..high`.
     fn go_on(
         &mut self,
-        at: usize,
+        astray: &Astray,
         low: Offset,
         high: Offset,
         events: &mut Vec<Event>,
     ) -> Result<(), KafkaError> {
-        let (partition, next) = (self.assigned[at].tp.clone(), self.assigned[at].next);
-        let position = self.out_of_range(&partition, next as i64, low, high);
-        self.start_again(&partition, position.watermark)?;
+        let Astray { tp, cut, .. } = astray;
+        let Some(at) = self.assigned.iter().position(|assigned| assigned.tp == *tp) else { return Ok(()) };
+        let next = self.assigned[at].next;
+        let position = match onward(next, *cut, low, high) {
+            Onward::Here => return self.start_again(tp, next),
+            Onward::Anew(watermark) => {
+                tracing::warn!(
+                    group = %self.group, partition = %tp, next, cut = watermark, earliest = low, latest = high,
+                    "the partition's log was cut; going on where it was"
+                );
+                Position { watermark, ..Position::default() }
+            }
+            Onward::AtStart => self.out_of_range(tp, next as i64, low, high),
+        };
+        self.start_again(tp, position.watermark)?;
         if position.watermark > next {
             // Retention has passed it: what lies between is gone, what runs below stays ours.
             self.assigned[at].next = position.watermark;
             return Ok(());
         }
         self.generation.0 += 1;
-        let (old, generation) = (self.assigned[at].generation, self.generation);
+        let (partition, old, generation) = (tp.clone(), self.assigned[at].generation, self.generation);
         self.assigned[at].begin_anew(generation, position.watermark, high);
         events.push(Event::Lost { partition: partition.clone(), generation: old });
         events.push(Event::Assigned { partition, generation, position, end: high });
@@ -93,7 +145,7 @@ impl KafkaSource {
     }
 
     /// Starts a partition anew whose fetching the client has given up: there is nothing left to seek in.
-    fn start_again(&self, tp: &TopicPartition, offset: Offset) -> Result<(), KafkaError> {
+    pub(super) fn start_again(&self, tp: &TopicPartition, offset: Offset) -> Result<(), KafkaError> {
         let refused = |source| KafkaError::refused(format!("starting {tp} at offset {offset} again"), source);
         let mut at = TopicPartitionList::with_capacity(1);
         at.add_partition_offset(&tp.topic, tp.partition as i32, ClientOffset::Offset(offset as i64))
@@ -118,7 +170,7 @@ mod tests {
         let mut source = KafkaSource::open(&Connection::new(["127.0.0.1:1"]), "g", options).expect("offline");
         let partition = TopicPartition::new("t", 0);
         let queue = source.queue_of(&partition).expect("offline");
-        let position = seawall_core::Position { watermark: 7, ..seawall_core::Position::default() };
+        let position = Position { watermark: 7, ..Position::default() };
         source.begin(super::super::start::Start { tp: partition.clone(), position, end: 9 }, queue);
         (source, partition)
     }
@@ -139,13 +191,27 @@ mod tests {
     #[test]
     fn nothing_is_put_right_while_others_are_given_up() {
         let (mut source, partition) = source();
-        source.go_astray();
+        source.go_astray(Some(0));
+        let asked = |source: &KafkaSource| !source.astray[0].later.is_due(Nanos(0));
         source.leaving = vec![TopicPartition::new("t", 1)];
         source.back_into_range(&mut Vec::new()).expect("nothing to do");
-        assert_eq!((&source.astray[..], source.place_after), (&[partition.clone()][..], Nanos(0)), "asked");
+        assert!(source.astray[0].tp == partition && !asked(&source));
         source.leaving.clear();
-        source.back_into_range(&mut Vec::new()).expect("asked again later");
-        assert!(source.place_after > Nanos(0), "not asked");
-        assert_eq!(source.astray, [partition]);
+        // Something else that cannot be placed is none of its business.
+        source.arriving = vec![TopicPartition::new("t", 2)];
+        source.arriving_later.wait(Nanos(0), Nanos(u64::MAX / 2));
+        let _ = source.back_into_range(&mut Vec::new());
+        assert!(source.astray[0].tp == partition && asked(&source));
+    }
+
+    #[test]
+    fn a_cut_log_that_has_grown_again_is_read_from_the_cut_on() {
+        assert_eq!(onward(30, Some(10), 0, 50), Onward::Anew(10));
+        assert_eq!(onward(30, Some(10), 20, 50), Onward::Anew(20), "and retention has passed that");
+        assert_eq!(onward(30, Some(10), 0, 12), Onward::Anew(10));
+        assert_eq!(onward(30, None, 0, 50), Onward::Here);
+        assert_eq!(onward(30, Some(30), 0, 50), Onward::Here);
+        assert_eq!(onward(30, None, 31, 50), Onward::AtStart);
+        assert_eq!(onward(30, None, 0, 29), Onward::AtStart);
     }
 }

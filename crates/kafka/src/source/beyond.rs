@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use seawall_core::{Class, Classify, Clock, Limit, Offset, TopicPartition};
+use seawall_core::{Class, Classify, Clock, Limit, Nanos, Offset, TopicPartition};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Rereader {
@@ -25,12 +25,13 @@ impl Rereader {
     }
 
     /// What is settled beyond a committed offset. Metadata that cannot be read is empty; a broker that does not
-    /// answer is an error, to be asked again.
+    /// answer by `until` is an error, to be asked again.
     pub(crate) fn beyond(
         &mut self,
         tp: &TopicPartition,
         watermark: Offset,
         element: &TopicPartitionListElem<'_>,
+        until: Nanos,
     ) -> Result<Bytes, KafkaError> {
         // The client panics on metadata that is not UTF-8.
         let text = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned()));
@@ -38,7 +39,7 @@ impl Rereader {
         let why = match parsed {
             Ok(Metadata::Inline(bytes)) => return Ok(Bytes::from(bytes)),
             Ok(Metadata::Pointer(pointer)) if pointer.watermark == watermark => {
-                match self.position(&pointer, tp) {
+                match self.position(&pointer, tp, until) {
                     Ok(Some(bytes)) => return Ok(bytes),
                     Ok(None) => "the record it points to is gone or another's".to_owned(),
                     Err(error) if error.class() == Class::Permanent => {
@@ -58,10 +59,21 @@ impl Rereader {
     }
 
     /// The bytes that a pointer of `tp` points to; `None` where they are not there.
-    fn position(&mut self, pointer: &Pointer, tp: &TopicPartition) -> Result<Option<Bytes>, KafkaError> {
+    fn position(
+        &mut self,
+        pointer: &Pointer,
+        tp: &TopicPartition,
+        until: Nanos,
+    ) -> Result<Option<Bytes>, KafkaError> {
         let place = TopicPartition::new(pointer.topic.as_str(), pointer.partition as u32);
         let from = pointer.offset as u64;
-        let until = self.clock.now().plus(self.timeout);
+        let late = || {
+            let source = ClientError::MessageConsumption(Code::OperationTimedOut);
+            KafkaError::refused(format!("reading the position at {place} {from}"), source)
+        };
+        if self.clock.now() >= until {
+            return Err(late());
+        }
         let limit = Limit { records: 1, bytes: 1 };
         self.open()?;
         if !self.exists(pointer)? {
@@ -80,9 +92,8 @@ impl Rereader {
             if batch.next > from {
                 return Ok(None);
             }
-            if until.since(self.clock.now()).is_zero() {
-                let source = ClientError::MessageConsumption(Code::OperationTimedOut);
-                return Err(KafkaError::refused(format!("reading the position at {place} {from}"), source));
+            if self.clock.now() >= until {
+                return Err(late());
             }
         }
     }

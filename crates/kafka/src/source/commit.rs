@@ -117,8 +117,7 @@ impl Committer {
 
 /// Writes positions of `group`, as the member that `consumer` is, or from outside of a group without members.
 ///
-/// What is settled beyond a watermark is worth less than the watermark: where it can be kept nowhere, for good, the
-/// watermark is written alone.
+/// Where what is settled beyond a watermark can be kept nowhere the watermark is written alone.
 pub(crate) fn write<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     group: &str,
@@ -130,8 +129,8 @@ pub(crate) fn write<C: ConsumerContext>(
     let large: Vec<usize> = (0..commits.len()).filter(|nth| metadata[*nth].is_none()).collect();
     if !large.is_empty() {
         let commits: Vec<&Commit> = large.iter().map(|nth| &commits[*nth]).collect();
-        for (nth, pointer) in large.iter().zip(overflow.write_if_allowed(group, &commits)?) {
-            metadata[*nth] = Some(position::point_to(&pointer));
+        for (nth, pointer) in large.iter().zip(overflow.write(group, &commits)) {
+            metadata[*nth] = pointer.as_ref().map(position::point_to);
         }
     }
     let metadata: Vec<String> = metadata.into_iter().map(Option::unwrap_or_default).collect();

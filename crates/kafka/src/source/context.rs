@@ -9,7 +9,7 @@ use rdkafka::Statistics;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use seawall_core::{Offset, TopicPartition};
@@ -30,11 +30,22 @@ pub(super) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     ends: Mutex<HashMap<TopicPartition, Offset>>,
     closing: AtomicBool,
+    /// Some broker was up when the last statistics came.
+    broker_up: AtomicBool,
+    /// Where the log was cut of the partition whose queue is being read.
+    cut: Mutex<Option<Offset>>,
     trouble: Trouble,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The end of a log that was cut, as the client tells it (librdkafka 2.12, `rd_kafka_toppar_handle_OffsetForLeaderEpoch`):
+/// in words alone. Where they change, the partition goes on where it is, as before there were epochs.
+fn cut_at(reason: &str) -> Option<Offset> {
+    let (_, end) = reason.split_once("truncation detected")?.1.split_once("broker end offset is ")?;
+    end.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 pub(super) fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
@@ -51,6 +62,20 @@ impl GroupContext {
 
     pub(super) fn take_change(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
+    }
+
+    pub(super) fn has_change(&self) -> bool {
+        !lock(&self.changes).is_empty()
+    }
+
+    /// Whether some broker was up when the last statistics came.
+    pub(super) fn is_any_broker_up(&self) -> bool {
+        self.broker_up.load(Ordering::Relaxed)
+    }
+
+    /// Where the log was cut, if that was said since this was asked last.
+    pub(super) fn take_cut(&self) -> Option<Offset> {
+        lock(&self.cut).take()
     }
 
     /// From now on every change is answered at once: nobody is left to do it.
@@ -82,6 +107,8 @@ impl ClientContext for GroupContext {
     }
 
     fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        self.broker_up.store(up, Ordering::Relaxed);
         let mut ends = lock(&self.ends);
         for (name, topic) in &statistics.topics {
             for partition in topic.partitions.values() {
@@ -97,6 +124,9 @@ impl ClientContext for GroupContext {
     fn error(&self, error: ClientError, reason: &str) {
         tracing::warn!(%error, "{reason}");
         self.trouble.note(&error, reason);
+        if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) {
+            *lock(&self.cut) = cut_at(reason);
+        }
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
@@ -126,5 +156,23 @@ impl ConsumerContext for GroupContext {
             Change::Revoke { partitions, lost: consumer.assignment_lost() }
         };
         lock(&self.changes).push_back(change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_cut_log_is_read_out_of_the_words_of_the_client() {
+        let said =
+            "fetch failed due to requested offset not available on the broker: Broker: Offset out of range";
+        assert_eq!(cut_at(said), None);
+        let said = "Partition log truncation detected at offset 30 (leader epoch 1): broker end offset is 10 \
+                    (offset leader epoch 0). Reset to INVALID.: Local: Partition log truncation detected (broker 2)";
+        assert_eq!(cut_at(said), Some(10));
+        let said =
+            "No epoch found less or equal to offset 30: broker end offset is -1 (offset leader epoch -1)";
+        assert_eq!(cut_at(said), None);
     }
 }

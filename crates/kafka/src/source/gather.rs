@@ -6,7 +6,7 @@
 use super::assignment::Assigned;
 use super::convert::Copier;
 use super::{Batch, Event, Fault, GroupContext, KafkaSource, Limit, TopicPartition};
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Troubled};
 use rdkafka::consumer::Consumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError as ClientError;
@@ -58,26 +58,32 @@ impl KafkaSource {
                 .get_mut(place)
                 .map_or(Ok(()), |assigned| assigned.drain(&mut self.copier, &mut left));
             if let Err(error) = drained {
-                result = self.trouble(error);
+                result = self.trouble(error, Some(place));
             }
         }
         if result.is_ok() {
             self.follow(&mut left);
         }
+        let mut came = false;
         for assigned in &mut self.assigned {
             if let Some(batch) = assigned.batch.take() {
                 let end = self.consumer.context().end_of(&assigned.tp).unwrap_or(0);
                 assigned.end = assigned.end.max(end).max(batch.next);
                 assigned.usual = batch.records.len();
+                came = true;
                 let (partition, generation, end) = (assigned.tp.clone(), assigned.generation, assigned.end);
                 events.push(Event::Records { partition, generation, batch, end });
             }
+        }
+        if came {
+            self.refused.over();
+            self.consumer.context().trouble().over();
         }
         result
     }
 
     /// What the client has to say as a whole.
-    fn serve(&mut self, left: &mut Left) -> Result<(), Fault> {
+    pub(super) fn serve(&mut self, left: &mut Left) -> Result<(), Fault> {
         let consumer = Arc::clone(&self.consumer);
         loop {
             match consumer.poll(Duration::ZERO) {
@@ -92,7 +98,7 @@ impl KafkaSource {
                         assigned.take(&message, &mut self.copier, left);
                     }
                 }
-                Some(Err(error)) => self.trouble(error)?,
+                Some(Err(error)) => self.trouble(error, None)?,
                 None => return Ok(()),
             }
         }

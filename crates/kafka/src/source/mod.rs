@@ -37,6 +37,8 @@ mod damage;
 mod follow;
 mod gather;
 mod join;
+mod later;
+mod login;
 mod options;
 mod place;
 mod reread;
@@ -49,10 +51,13 @@ pub(crate) use reread::Rereader;
 use crate::connection::Connection;
 use crate::error::{KafkaError, Troubled, meaning};
 use assignment::Assigned;
+use astray::Astray;
 use bell::Bell;
 use commit::Committer;
 use context::GroupContext;
 use convert::Copier;
+use later::Later;
+use login::Refusals;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -65,7 +70,6 @@ use std::time::Duration;
 
 /// The longest time that a waiting poll does not look at the client.
 const SLICE: Duration = Duration::from_millis(50);
-
 type GroupConsumer = BaseConsumer<GroupContext>;
 
 /// A member of a consumer group of a Kafka cluster. Dropping it leaves the group, unless its membership is
@@ -86,12 +90,13 @@ pub struct KafkaSource {
     arriving: Vec<TopicPartition>,
     /// The group waits for an answer to an assignment.
     unanswered: bool,
-    /// What could not be placed is not tried again before this.
-    place_after: Nanos,
-    /// Nor told again before this.
+    /// When what is arriving is tried to be placed again.
+    arriving_later: Later,
+    /// That something cannot be placed is not told again before this.
     tell_after: Nanos,
     /// Still ours by the group, but a commit was refused: to be told again under a new generation.
     renewing: Vec<TopicPartition>,
+    renewing_later: Later,
     /// Revoked; given back together once none of them is held.
     leaving: Vec<TopicPartition>,
     /// Since when there are any.
@@ -99,8 +104,10 @@ pub struct KafkaSource {
     generation: Generation,
     /// The group has said what this member gets, which may be nothing.
     member: bool,
-    /// The next offset of one of these is not held, and was not put right yet.
-    astray: Vec<TopicPartition>,
+    /// The client has given these up, and they were not put right yet.
+    astray: Vec<Astray>,
+    /// Refused logins of a member whose login was taken before.
+    refused: Refusals,
     /// What stopped the last poll after it had something to tell.
     fault: Option<Fault>,
 }
@@ -144,27 +151,31 @@ impl KafkaSource {
         let consumer = Arc::new(join::client(connection, group, &options, &bell)?);
         let group: Arc<str> = Arc::from(group);
         let committer = Committer::start(&consumer, connection, &group, &options)?;
+        let rereader = Rereader::new(connection.clone(), Arc::clone(&group), options.request_timeout);
         Ok(Self {
-            rereader: Rereader::new(connection.clone(), Arc::clone(&group), options.request_timeout),
+            // One clock for both: a time of one is compared with the other's.
+            clock: rereader.clock,
+            rereader,
             group,
             options,
             consumer,
             committer: Some(committer),
             copier: Copier::default(),
             bell,
-            clock: SystemClock::new(),
             assigned: Vec::new(),
             turn: 0,
             arriving: Vec::new(),
             unanswered: false,
-            place_after: Nanos(0),
+            arriving_later: Later::default(),
             tell_after: Nanos(0),
             renewing: Vec::new(),
+            renewing_later: Later::default(),
             leaving: Vec::new(),
             giving_up_since: None,
             generation: Generation(0),
             member: false,
             astray: Vec::new(),
+            refused: Refusals::default(),
             fault: None,
         })
     }
@@ -203,21 +214,21 @@ impl KafkaSource {
             (Err(one), Err(other)) => {
                 let other_first = other.class() == Class::Permanent;
                 let (worse, rest) = if other_first { (other, one) } else { (one, other) };
-                self.fault.get_or_insert(rest);
+                self.keep(rest);
                 Err(worse)
             }
         }
     }
 
-    /// What the client says instead of a record.
-    fn trouble(&mut self, error: ClientError) -> Result<(), Fault> {
+    /// What the client says instead of a record, in the queue of the partition at `place` or of all.
+    fn trouble(&mut self, error: ClientError, place: Option<usize>) -> Result<(), Fault> {
         let doing = format!("fetching for group {}", self.group);
         match error {
             ClientError::PartitionEOF(_) => Ok(()),
             ClientError::MessageConsumption(
                 Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation,
             ) => {
-                self.go_astray();
+                self.go_astray(place);
                 Ok(())
             }
             ClientError::MessageConsumption(Code::BadMessage) => Err(self.fetch_again()),
@@ -229,7 +240,29 @@ impl KafkaSource {
                 let code = if meaning(code).class == Class::Permanent { code } else { Code::Fatal };
                 Err(KafkaError::refused(doing, ClientError::MessageConsumptionFatal(code)).into())
             }
-            other => Err(self.consumer.context().trouble().explain(doing, other).into()),
+            other => {
+                let error = self.consumer.context().trouble().explain(doing, other);
+                Err(self.unless_it_passes(error).into())
+            }
+        }
+    }
+
+    /// A refused login is told as one that may pass until it is believed.
+    fn unless_it_passes(&mut self, error: KafkaError) -> KafkaError {
+        let login = matches!(error, KafkaError::Refused { code: Code::Authentication | Code::SSL, .. });
+        let (now, context) = (self.clock.now(), self.consumer.context());
+        if !login || !self.member || self.refused.is_believed(context.is_any_broker_up(), now) {
+            return error;
+        }
+        context.trouble().over();
+        KafkaError::MayPass { source: Box::new(error) }
+    }
+
+    /// Keeps `fault` for the next poll, unless a worse one is kept already.
+    fn keep(&mut self, fault: Fault) {
+        let worse = |kept: &Fault| kept.class() == Class::Permanent || fault.class() != Class::Permanent;
+        if !self.fault.as_ref().is_some_and(worse) {
+            self.fault = Some(fault);
         }
     }
 
@@ -268,9 +301,7 @@ impl Source for KafkaSource {
                 Ok(()) => {}
                 Err(fault) if events.is_empty() => return Err(fault),
                 // An assignment that is swallowed would never be told again: first what there is to tell.
-                Err(fault) => {
-                    self.fault.get_or_insert(fault);
-                }
+                Err(fault) => self.keep(fault),
             }
             let left = until.since(self.clock.now());
             if !events.is_empty() || left.is_zero() || self.bell.wait(left.min(SLICE)) {
@@ -308,7 +339,7 @@ impl Source for KafkaSource {
             }
         } else if error.class() == Class::Permanent && commits.len() == 1 {
             // Nobody took the partition away, and no commit of it will be taken: that has to be seen.
-            self.fault = Some(error.clone().into());
+            self.keep(error.clone().into());
         }
         Err(error.into())
     }
@@ -370,5 +401,25 @@ impl Drop for KafkaSource {
             let answered = self.consumer.incremental_unassign(&list(&self.leaving));
             tracing::debug!(?answered, "a revocation that came while closing");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_troubles_the_worse_is_told_first_and_none_is_lost() {
+        let mut source = KafkaSource::open(&Connection::new(["127.0.0.1:1"]), "g", SourceOptions::default())
+            .expect("offline");
+        let fault = |class| Fault::new(class, "x");
+        let told = source.both(Err(fault(Class::Transient)), Err(fault(Class::Permanent)));
+        assert_eq!(told.map_err(|fault| fault.class()), Err(Class::Permanent));
+        assert_eq!(source.fault.as_ref().map(Fault::class), Some(Class::Transient));
+        source.keep(fault(Class::Permanent));
+        source.keep(fault(Class::Transient));
+        assert_eq!(source.fault.as_ref().map(Fault::class), Some(Class::Permanent));
+        let told = source.poll(Duration::ZERO, Limit { records: 1, bytes: 1 });
+        assert_eq!(told.map_err(|fault| fault.class()).err(), Some(Class::Permanent));
     }
 }

@@ -57,7 +57,7 @@ impl Place {
                 None => return Stopped::Empty,
             };
             let offset = u64::try_from(message.offset()).unwrap_or_default();
-            self.next = Some(offset + 1);
+            (self.next, self.ended) = (Some(offset + 1), None);
             if offset >= to {
                 batch.next = to;
             } else if offset >= batch.next {

@@ -37,7 +37,7 @@ use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::{Batch, Clock, Limit, Offset, SystemClock, TopicPartition};
+use seawall_core::{Batch, Clock, Limit, Nanos, Offset, SystemClock, TopicPartition};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,11 @@ impl Rereader {
     /// For ranges whose end was asked for just now: there may have been nothing but gaps.
     pub(crate) fn of_ranges(connection: Connection, group: Arc<str>, timeout: Duration) -> Self {
         Self { believed_after: Duration::ZERO, ..Self::new(connection, group, timeout) }
+    }
+
+    /// When a question that is asked now has been waited for long enough.
+    pub(crate) fn deadline(&self) -> Nanos {
+        self.clock.now().plus(self.timeout)
     }
 
     /// Records of `tp` in `from..to`; none, with `next` at `from`, where the broker has not answered yet. Waits for

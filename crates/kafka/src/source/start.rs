@@ -15,12 +15,14 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use seawall_core::{Class, Classify, Clock, Nanos, Offset, Position, TopicPartition};
 use std::time::Duration;
 
-/// How long a partition that cannot be placed is not asked for again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long a partition waits for the set that is settled beyond its position. Then that is delivered again: standing
+/// still would be worse.
+const SET_WITHIN: Duration = Duration::from_mins(1);
 /// How often it is told that partitions cannot be placed.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Where a partition starts.
+#[derive(Clone)]
 pub(super) struct Start {
     pub(super) tp: TopicPartition,
     pub(super) position: Position,
@@ -28,80 +30,93 @@ pub(super) struct Start {
 }
 
 impl KafkaSource {
-    /// Where those of `partitions` start that can be placed now. The others are asked for again after a while.
+    /// Where those of `partitions` start that can be placed now, which some have `waited` for that long.
     ///
     /// # Errors
     /// `Permanent`: it will not get better. `Transient`: nothing is known of any of them.
-    pub(super) fn starts(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Start>, KafkaError> {
+    pub(super) fn starts(
+        &mut self,
+        partitions: &[TopicPartition],
+        waited: Duration,
+    ) -> Result<Vec<Start>, KafkaError> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
         let doing = format!("reading the committed positions of group {}", self.group);
-        let asked = self.consumer.committed_offsets(list(partitions), self.options.request_timeout);
-        let committed = asked.map_err(|source| {
-            self.wait_to_place();
-            KafkaError::refused(&*doing, source)
-        })?;
-        // Leaders that do not answer are waited for once, not once each: nothing is polled meanwhile.
+        let committed = self
+            .consumer
+            .committed_offsets(list(partitions), self.options.request_timeout)
+            .map_err(|source| KafkaError::refused(&*doing, source))?;
+        // Brokers that do not answer are waited for once, not once each: nothing is polled meanwhile.
         let until = self.clock.now().plus(self.options.request_timeout);
         let mut starts = Vec::with_capacity(partitions.len());
         for element in committed.elements() {
             let tp =
                 TopicPartition::new(element.topic(), u32::try_from(element.partition()).unwrap_or_default());
-            match self.start_of(&tp, &element, &doing, until) {
+            let start = element
+                .error()
+                .map_err(|source| KafkaError::refused(&*doing, source))
+                .and_then(|()| self.start_of(&tp, &element, waited, until));
+            match start {
                 Ok(start) => starts.push(start),
                 Err(error) if error.class() == Class::Permanent => return Err(error),
                 Err(error) => self.tell_not_placed(&tp, &error),
             }
         }
-        if starts.len() < partitions.len() {
-            self.wait_to_place();
-            // Another one is asked first the next time.
-            let by = self.arriving.len().min(1);
-            self.arriving.rotate_left(by);
-        }
         Ok(starts)
-    }
-
-    /// Leaves the brokers alone for a while.
-    pub(super) fn wait_to_place(&mut self) {
-        self.place_after = self.clock.now().plus(AGAIN_AFTER);
     }
 
     fn start_of(
         &mut self,
         tp: &TopicPartition,
         element: &TopicPartitionListElem<'_>,
-        doing: &str,
+        waited: Duration,
         until: Nanos,
     ) -> Result<Start, KafkaError> {
-        element.error().map_err(|source| KafkaError::refused(doing, source))?;
         let range = if self.clock.now() < until { self.range(tp) } else { Err(unasked(tp)) };
-        let (position, end) = match (element.offset(), range) {
-            (ClientOffset::Offset(at), Ok((low, high))) if !(low as i64..=high as i64).contains(&at) => {
-                (self.out_of_range(tp, at, low, high), high)
+        let ClientOffset::Offset(at) = element.offset() else {
+            let (low, high) = range?;
+            let position = Position { watermark: self.start(low, high), beyond: Bytes::new() };
+            return Ok(Start { tp: tp.clone(), position, end: high });
+        };
+        let watermark = u64::try_from(at).unwrap_or_default();
+        let end = match range {
+            Ok((low, high)) if !(low..=high).contains(&watermark) => {
+                let position = self.out_of_range(tp, at, low, high);
+                return Ok(Start { tp: tp.clone(), position, end: high });
             }
-            (ClientOffset::Offset(at), range) => {
-                let watermark = u64::try_from(at).unwrap_or_default();
-                let end = match range {
-                    Ok((_, high)) => high,
-                    Err(error) if error.class() == Class::Permanent => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(
-                            group = %self.group, partition = %tp, watermark, %error,
-                            "started at the group's position without knowing the partition's range"
-                        );
-                        watermark
-                    }
-                };
-                (Position { watermark, beyond: self.rereader.beyond(tp, watermark, element)? }, end)
-            }
-            (_, range) => {
-                let (low, high) = range?;
-                (Position { watermark: self.start(low, high), beyond: Bytes::new() }, high)
+            Ok((_, high)) => high,
+            Err(error) if error.class() == Class::Permanent => return Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    group = %self.group, partition = %tp, watermark, %error,
+                    "started at the group's position without knowing the partition's range"
+                );
+                self.consumer.context().end_of(tp).unwrap_or_default().max(watermark)
             }
         };
-        Ok(Start { tp: tp.clone(), position, end })
+        let beyond = self.set_beyond(tp, watermark, element, waited, until)?;
+        Ok(Start { tp: tp.clone(), position: Position { watermark, beyond }, end })
+    }
+
+    fn set_beyond(
+        &mut self,
+        tp: &TopicPartition,
+        watermark: Offset,
+        element: &TopicPartitionListElem<'_>,
+        waited: Duration,
+        until: Nanos,
+    ) -> Result<Bytes, KafkaError> {
+        match self.rereader.beyond(tp, watermark, element, until) {
+            Err(error) if error.class() != Class::Permanent && waited >= SET_WITHIN => {
+                tracing::warn!(
+                    group = %self.group, partition = %tp, watermark, %error,
+                    "what was settled beyond the offset cannot be read, and is delivered again"
+                );
+                Ok(Bytes::new())
+            }
+            beyond => beyond,
+        }
     }
 
     pub(super) fn tell_not_placed(&mut self, tp: &TopicPartition, error: &KafkaError) {
@@ -167,4 +182,32 @@ impl KafkaSource {
 fn unasked(tp: &TopicPartition) -> KafkaError {
     let source = ClientError::MetadataFetch(Code::OperationTimedOut);
     KafkaError::refused(format!("reading the range of {tp}, after others that were not answered"), source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Connection;
+    use crate::source::SourceOptions;
+    use rdkafka::topic_partition_list::TopicPartitionList;
+
+    #[test]
+    fn a_set_that_cannot_be_read_is_waited_for_and_then_done_without() {
+        let options =
+            SourceOptions { request_timeout: Duration::from_millis(50), ..SourceOptions::default() };
+        let connection = Connection::new(["127.0.0.1:1"]);
+        let mut source = KafkaSource::open(&connection, "g", options).expect("offline");
+        let mut list = TopicPartitionList::new();
+        list.add_partition("t", 0).set_metadata("SW1p5:0:7:positions");
+        let (tp, elements) = (TopicPartition::new("t", 0), list.elements());
+        let (briefly, past) = (Duration::ZERO, Nanos(0));
+        let set = source.set_beyond(&tp, 5, &elements[0], briefly, past);
+        assert_eq!(set.map_err(|error| error.class()), Err(Class::Transient));
+        assert!(source.rereader.consumer.is_none(), "the time of the round is over: nobody is asked");
+        let soon = source.clock.now().plus(Duration::from_millis(50));
+        let set = source.set_beyond(&tp, 5, &elements[0], briefly, soon);
+        assert_eq!(set.map_err(|error| error.class()), Err(Class::Transient), "it may be read yet");
+        let set = source.set_beyond(&tp, 5, &elements[0], SET_WITHIN, past);
+        assert_eq!(set.map_err(|error| error.class()), Ok(Bytes::new()));
+    }
 }
