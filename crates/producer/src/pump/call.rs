@@ -1,5 +1,6 @@
 //! Calls of a sink: begun, taking long, ended.
 
+use super::disk::Backlog;
 use super::lane::{Answers, Flight, Load, Replayed, Sent, Stored};
 use super::{Done, Pump};
 use crate::error::Left;
@@ -12,6 +13,9 @@ use seawall_wal::Disk;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// As many records that wait for others of their key are passed; each look at a lane moves them.
+const PASSED_MAX: usize = 1_024;
 
 /// What a sink did instead of answering.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -113,6 +117,9 @@ impl<D: Disk> Pump<D> {
         let most = self.lanes[at].live.len().min(records_max);
         let (mut bytes, mut sent, mut records) = (0, Vec::with_capacity(most), Vec::with_capacity(most));
         let mut deadline = Nanos(u64::MAX);
+        // What is on disk is soon delivered: those that follow it wait here, and the others pass them.
+        let drains = self.backlog.as_ref().is_some_and(Backlog::is_draining);
+        let mut waits = Vec::new();
         while let Some(weight) = self.lanes[at].live.front().map(|entry| entry.duty.weight) {
             if !sent.is_empty() && (bytes + weight > bytes_max || sent.len() >= records_max) {
                 break;
@@ -121,17 +128,23 @@ impl<D: Disk> Pump<D> {
             if let Some(backlog) = &mut self.backlog
                 && backlog.keys.blocks(entry.duty.bucket)
             {
-                if backlog.is_draining() {
+                if !drains {
+                    backlog.enqueue(entry);
+                } else if waits.len() < PASSED_MAX {
+                    waits.push(entry);
+                } else {
                     self.lanes[at].push_back_to_front(entry);
                     break;
                 }
-                backlog.enqueue(entry);
                 continue;
             }
             bytes += weight;
             deadline = deadline.min(entry.duty.deadline);
             records.push(entry.outgoing);
             sent.push(Sent::Mine(entry.duty));
+        }
+        for entry in waits.into_iter().rev() {
+            self.lanes[at].push_back_to_front(entry);
         }
         if sent.is_empty() {
             return None;

@@ -1,0 +1,128 @@
+//! At the end of memory and disk.
+
+use crate::stage::{Mood, outgoing};
+use crate::{World, options, until};
+use seawall_core::{Fault, Outgoing};
+use seawall_producer::{
+    Event, Happening, ProducerOptions, Replicated, SendError, SpillOptions, State, Synced,
+};
+use seawall_testkit::runtime::live;
+use seawall_wal::disk::Faults;
+use std::time::Duration;
+
+/// Memory for 5 of the [`big`] ones, and a disk for less than 20.
+fn small() -> ProducerOptions {
+    let spill = SpillOptions { disk_bytes_max: 1 << 20, ..SpillOptions::new("/spill", "tests") };
+    ProducerOptions {
+        memory_bytes_max: 256 << 10,
+        record_bytes_max: 60_000,
+        batch_bytes: 60_000,
+        spill: Some(spill),
+        ..options()
+    }
+}
+
+fn big(n: u64) -> Outgoing {
+    let mut outgoing = outgoing("a", n);
+    outgoing.record.value = format!("a:{n}:{}", "x".repeat(50_000)).into();
+    outgoing
+}
+
+#[test]
+fn at_the_end_of_memory_and_disk_a_send_waits_then_is_refused_by_name() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(small()).unwrap();
+        world.shelf.set(Mood::Down);
+        let (mut synced, mut full) = (0_u64, None);
+        for n in 0..60 {
+            match producer.send::<Synced>(big(n)).await {
+                Ok(_) => synced = n + 1,
+                Err(error) => {
+                    full = Some((n, error));
+                    break;
+                }
+            }
+        }
+        let (refused_at, error) = full.unwrap();
+        assert!(error.to_string().contains("budget is used up"), "{error}");
+        assert!(synced > 5 && refused_at >= synced);
+        let many = (100..120).map(|n| producer.send::<Synced>(big(n)));
+        let many = futures_util::future::join_all(many).await;
+        let named = |e: &Result<Synced, SendError>| matches!(e, Err(SendError::Full { cause: Some(_), .. }));
+        assert!(many.iter().any(named), "{many:?}");
+        let snapshot = producer.snapshot();
+        assert!(snapshot.full > 0 && snapshot.spill_trouble.is_some());
+        // What is left is less than the next record takes.
+        let (used, max) = (snapshot.spill_bytes, snapshot.spill_bytes_max);
+        assert!(used <= max && used * 8 > max * 7, "full, and shown as {used} of {max}");
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.state == State::Direct && s.spill_trouble.is_none()).await;
+        for n in 0..synced {
+            assert!(world.shelf.count("a", n) > 0, "{n} had a receipt");
+        }
+        producer.send::<Replicated>(big(200)).await.unwrap();
+    });
+    world.shelf.judge().unwrap();
+}
+
+#[test]
+fn a_full_spill_says_so_once_though_its_progress_is_written() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(small()).unwrap();
+        world.shelf.set(Mood::Down);
+        for n in 0..4 {
+            producer.send::<Synced>(outgoing("b", n)).await.unwrap();
+        }
+        let mut n = 0;
+        while producer.send::<Synced>(big(n)).await.is_ok() {
+            n += 1;
+        }
+        // Those of `b` are delivered, one after the other, and that is written down; nothing else finds room.
+        let waits = producer.send::<Synced>(big(n));
+        let delivers = async {
+            for done in 1..=4 {
+                world.shelf.set(Mood::Alone);
+                until(&producer, |s| s.replayed_records >= done).await;
+                world.shelf.set(Mood::Down);
+                for _ in 0..300 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    assert!(producer.snapshot().spill_trouble.is_some());
+                }
+            }
+        };
+        let (waited, ()) = futures_util::future::join(waits, delivers).await;
+        assert!(waited.is_err());
+        let snapshot = producer.snapshot();
+        let said = |e: &&Event| matches!(e.what, Happening::SpillTrouble { .. });
+        assert_eq!(snapshot.events.iter().filter(said).count(), 1, "{:#?}", snapshot.events);
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0 && s.spill_trouble.is_none()).await;
+    });
+    world.shelf.judge().unwrap();
+}
+
+#[test]
+fn a_disk_full_of_something_else_is_named() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        world.disk.set_faults(Faults { space_bytes: 1, ..Faults::default() });
+        world.shelf.set(Mood::Down);
+        let mut n = 0;
+        let error = loop {
+            let mut outgoing = outgoing("a", n);
+            outgoing.record.value = format!("a:{n}:{}", "x".repeat(500_000)).into();
+            match producer.send::<Synced>(outgoing).await {
+                Ok(_) => n += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("no space left"), "{error}");
+        world.disk.set_faults(Faults::default());
+        producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+        let fault = Fault::from(error);
+        assert_eq!(fault.class(), seawall_core::Class::Transient);
+    });
+}

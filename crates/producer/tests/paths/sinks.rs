@@ -1,0 +1,65 @@
+//! Several sinks, and those that don't keep to what was agreed.
+
+use crate::stage::{Mood, Shelf, outgoing};
+use crate::{SECOND, World, options};
+use seawall_core::Durability;
+use seawall_producer::{Event, Happening, ProducerOptions, Replicated, Safe, SendError, Synced, Target};
+use seawall_testkit::runtime::live;
+
+#[test]
+fn over_to_the_next_sink_at_once_and_back_slowly() {
+    let world = World::new();
+    let second = Shelf::new();
+    live(&world.clock, async {
+        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
+        let producer = world.open_over(options(), targets).unwrap();
+        let send = async |n| producer.send::<Replicated>(outgoing("a", n)).await.map(|r| r.sink.to_string());
+        assert_eq!(send(1).await.unwrap(), "near");
+        world.shelf.set(Mood::Down);
+        assert_eq!(send(2).await.unwrap(), "far");
+        world.shelf.set(Mood::Up);
+        assert_eq!(send(3).await.unwrap(), "far", "left alone for a while");
+        let snapshot = producer.snapshot();
+        assert_eq!((snapshot.active, snapshot.switches), (1, 1));
+        tokio::time::sleep(31 * SECOND).await;
+        for n in 4..8 {
+            send(n).await.unwrap();
+            tokio::time::sleep(SECOND).await;
+        }
+        assert_eq!(send(8).await.unwrap(), "near");
+        let snapshot = producer.snapshot();
+        assert_eq!((snapshot.active, snapshot.switches), (0, 2));
+        let switched = |e: &&Event| matches!(e.what, Happening::Switched { .. });
+        assert_eq!(snapshot.events.iter().filter(switched).count(), 2);
+        // Both gone: the disk is the last.
+        world.shelf.set(Mood::Down);
+        second.set(Mood::Down);
+        let receipt = producer.send::<Synced>(outgoing("a", 9)).await.unwrap();
+        assert!(matches!(receipt.place, Safe::Spilled { .. }));
+    });
+    world.shelf.judge().unwrap();
+    second.judge().unwrap();
+}
+
+#[test]
+fn a_sink_that_panics_or_answers_weaker_is_told_by_name() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        world.shelf.set(Mood::Panic);
+        let receipt = producer.send::<Synced>(outgoing("a", 1)).await.unwrap();
+        assert!(matches!(receipt.place, Safe::Spilled { .. }));
+        drop(producer);
+        let mut weak = Shelf::new();
+        weak.gives = Durability::Synced;
+        let bare = ProducerOptions { spill: None, ..options() };
+        let producer = world.open_over(bare.clone(), vec![Target::new("log", weak.clone())]).unwrap();
+        let error = producer.send::<Replicated>(outgoing("a", 2)).await.unwrap_err();
+        assert!(matches!(error, SendError::Weaker { given: Durability::Synced, .. }), "{error}");
+        let honest = vec![Target::new("log", weak.clone()).giving(Durability::Synced)];
+        let producer = world.open_over(bare, honest).unwrap();
+        let error = producer.send::<Replicated>(outgoing("a", 3)).await.unwrap_err();
+        assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
+        assert_eq!(weak.count("a", 3), 0);
+    });
+}

@@ -1,0 +1,221 @@
+//! By the disk, and from there to the sink beside live records.
+
+use crate::stage::{Mood, outgoing};
+use crate::{SECOND, World, options, until};
+use seawall_core::Clock;
+use seawall_producer::{Happening, ProducerOptions, Replicated, Safe, State, Synced};
+use seawall_testkit::runtime::live;
+use std::time::Duration;
+
+#[test]
+fn an_outage_spills_and_the_return_replays_in_order_beside_other_keys() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(ProducerOptions { batch_records: 10, ..options() }).unwrap();
+        world.shelf.set(Mood::Down);
+        for n in 0..50 {
+            let receipt = producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+            assert!(matches!(receipt.place, Safe::Spilled { .. }), "{n}: {receipt:?}");
+        }
+        let snapshot = until(&producer, |s| s.state == State::Spilling).await;
+        assert_eq!(snapshot.backlog_records, 50);
+        assert!(snapshot.spill_bytes > 0 && snapshot.backlog_bytes > 0);
+        // One that wants a broker's word waits behind them, on disk, and gets it in the end.
+        let last = tokio::spawn({
+            let producer = producer.clone();
+            async move { producer.send::<Replicated>(outgoing("a", 50)).await }
+        });
+        until(&producer, |s| s.backlog_records == 51).await;
+        world.shelf.set(Mood::Up);
+        assert_eq!(&*last.await.unwrap().unwrap().sink, "kafka");
+        let snapshot = until(&producer, |s| s.state == State::Direct).await;
+        assert_eq!((snapshot.backlog_records, snapshot.memory_records), (0, 0));
+        assert_eq!(snapshot.sinks[0].records[2..], [51, 51]);
+        let seen: Vec<_> = snapshot
+            .events
+            .iter()
+            .filter_map(|e| match e.what {
+                Happening::State { to, .. } => Some(to),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            seen.contains(&State::Spilling) && seen.ends_with(&[State::Replaying, State::Direct]),
+            "{seen:?}"
+        );
+        producer.send::<Replicated>(outgoing("a", 51)).await.unwrap();
+        assert_eq!(producer.snapshot().sinks[0].records[0], 1);
+    });
+    world.shelf.judge().unwrap();
+    assert_eq!(world.shelf.of("a").split(' ').next_back(), Some("51"));
+}
+
+#[test]
+fn a_key_that_is_never_quiet_finds_back_to_the_direct_path() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        world.shelf.set(Mood::Down);
+        let stream = tokio::spawn({
+            let producer = producer.clone();
+            async move {
+                for n in 0..3_000 {
+                    let sent = producer.clone();
+                    tokio::spawn(async move { sent.send::<Synced>(outgoing("hot", n)).await.unwrap() });
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+        });
+        tokio::time::sleep(2 * SECOND).await;
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.state == State::Direct && s.sinks[0].records[0] > 100).await;
+        stream.await.unwrap();
+        producer.close(10 * SECOND).await;
+    });
+    world.shelf.judge().unwrap();
+    assert_eq!(world.shelf.of("hot").split(' ').next_back(), Some("2999"));
+}
+
+#[test]
+fn a_call_that_hangs_holds_nobody_who_asked_for_synced() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        world.shelf.set(Mood::Slow);
+        let begun = world.clock.now();
+        let (first, second) = tokio::join!(
+            producer.send::<Synced>(outgoing("a", 1)),
+            producer.send::<Synced>(outgoing("a", 2))
+        );
+        assert!(matches!(first.unwrap().place, Safe::Spilled { .. }));
+        assert!(matches!(second.unwrap().place, Safe::Spilled { .. }));
+        assert!(world.clock.now().since(begun) < SECOND, "the patience, not the call");
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.state == State::Direct && s.backlog_records == 0).await;
+    });
+    // The slow call wrote the first in the end: it was not sent again.
+    assert_eq!(world.shelf.of("a").replace("1 2 1 2", "1 2"), "1 2");
+    world.shelf.judge().unwrap();
+}
+
+#[test]
+fn a_record_refused_for_good_after_its_receipt_is_kept_aside_and_blocks_nobody() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        world.shelf.set(Mood::Down);
+        producer.send::<Synced>(outgoing("a", 1)).await.unwrap();
+        world.shelf.set(Mood::Refuse);
+        let snapshot = until(&producer, |s| s.refused_records == 1).await;
+        assert!(snapshot.events.iter().any(|e| matches!(e.what, Happening::Refused { records: 1, .. })));
+        world.shelf.set(Mood::Up);
+        producer.send::<Replicated>(outgoing("a", 2)).await.unwrap();
+        producer.close(SECOND).await;
+        let summary = seawall_producer::spill::look::summary(&world.disk, "/spill".as_ref()).unwrap();
+        assert_eq!((summary.waiting, summary.refused), (0, 1));
+    });
+    assert_eq!(world.shelf.of("a"), "2");
+}
+
+#[test]
+fn live_records_are_not_starved_by_the_replay() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(ProducerOptions { lanes: 1, batch_records: 500, ..options() }).unwrap();
+        world.shelf.set(Mood::Down);
+        let backlog = (0..20_000).map(|n| outgoing("old", n)).collect();
+        assert!(producer.send_all::<Synced>(backlog).await.iter().all(Result::is_ok));
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.state == State::Replaying && s.sinks[0].records[3] > 0).await;
+        for n in 0..5 {
+            let begun = world.clock.now();
+            producer.send::<Replicated>(outgoing("new", n)).await.unwrap();
+            let calls = world.clock.now().since(begun).as_millis() / world.shelf.latency.as_millis();
+            assert!(calls <= 4, "a live record waited for {calls} calls of the replay");
+        }
+        assert!(producer.snapshot().backlog_records > 0, "the replay was still under way");
+        until(&producer, |s| s.state == State::Direct).await;
+    });
+    world.shelf.judge().unwrap();
+}
+
+#[test]
+fn a_record_that_fails_alone_holds_up_no_other_key() {
+    let world = World::new();
+    let mut options =
+        ProducerOptions { batch_bytes: 100_000, record_bytes_max: 100_000, lanes: 2, ..options() };
+    options.replay.window_bytes = 200_000;
+    let big = |key: &str, n: u64| {
+        let mut outgoing = outgoing(key, n);
+        outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(5_000)).into();
+        outgoing
+    };
+    let others = ["b", "d", "e", "f"];
+    live(&world.clock, async {
+        let producer = world.open(options.clone()).unwrap();
+        world.shelf.set(Mood::Down);
+        // Five windows of the key that will fail, and as much of others, in each other's way.
+        for n in 0..200 {
+            let records = vec![big("a", n), big(others[n as usize % 4], n)];
+            assert!(producer.send_all::<Synced>(records).await.iter().all(Result::is_ok));
+        }
+        world.shelf.set(Mood::Alone);
+        let snapshot = until(&producer, |s| s.backlog_records == 200).await;
+        assert_eq!(snapshot.state, State::Replaying);
+        let begun = world.clock.now();
+        for n in 0..20 {
+            producer.send::<Replicated>(big("z", n)).await.unwrap();
+            // What is delivered from the disk is told there: its keys go to the sink again.
+            producer.send::<Replicated>(big("b", 1_000 + n)).await.unwrap();
+        }
+        let took = world.clock.now().since(begun);
+        assert!(took < SECOND, "live records of other keys waited: {took:?}");
+        // More of that key goes behind it.
+        producer.send::<Synced>(big("a", 200)).await.unwrap();
+        tokio::time::sleep(2 * SECOND).await;
+    });
+    assert_eq!(world.shelf.of("a"), "");
+    world.disk.kill();
+    live(&world.clock, async {
+        let producer = world.open(options).unwrap();
+        assert_eq!(producer.snapshot().backlog_records, 201);
+        tokio::time::sleep(5 * SECOND).await;
+        assert_eq!(producer.snapshot().backlog_records, 201);
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.state == State::Direct).await;
+        producer.close(SECOND).await;
+    });
+    world.shelf.judge().unwrap();
+    assert_eq!(world.shelf.of("a").split(' ').count(), 201, "each once");
+    assert_eq!(world.shelf.taken().len(), 200 + 201 + 40, "and nothing again after the crash");
+}
+
+#[test]
+fn a_key_that_waits_for_the_last_on_disk_holds_up_no_other() {
+    let world = World::new();
+    let mut options = ProducerOptions { lanes: 1, ..options() };
+    options.replay.bytes_per_second = Some(2_000);
+    live(&world.clock, async {
+        let producer = world.open(options).unwrap();
+        world.shelf.set(Mood::Down);
+        let backlog = (0..500).map(|n| outgoing("a", n)).collect();
+        assert!(producer.send_all::<Synced>(backlog).await.iter().all(Result::is_ok));
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.state == State::Replaying && s.replayed_records > 0).await;
+        let follower = tokio::spawn({
+            let producer = producer.clone();
+            async move { producer.send::<Synced>(outgoing("a", 500)).await }
+        });
+        let begun = world.clock.now();
+        for n in 0..20 {
+            producer.send::<Replicated>(outgoing("b", n)).await.unwrap();
+        }
+        let took = world.clock.now().since(begun);
+        assert!(took < SECOND / 4, "waited for another key: {took:?}");
+        assert!(producer.snapshot().backlog_records > 0, "the replay was still under way");
+        follower.await.unwrap().unwrap();
+        until(&producer, |s| s.state == State::Direct).await;
+    });
+    world.shelf.judge().unwrap();
+    assert_eq!(world.shelf.of("a").split(' ').count(), 501);
+}
