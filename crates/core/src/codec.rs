@@ -29,6 +29,8 @@ const HAS_KEY: u8 = 0b01;
 const HAS_HEADERS: u8 = 0b10;
 /// Ten groups of seven bits hold 64 bits.
 const VARINT_BYTES_MAX: usize = 10;
+/// An empty name and an empty value.
+const HEADER_BYTES_MIN: usize = 2;
 
 /// Why a frame is not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,11 +73,13 @@ pub enum CodecError {
         /// The kind byte.
         found: u8,
     },
-    /// A header count of zero or over the bound.
-    #[error("{count} headers at byte {at}; 1 to {HEADERS_MAX} are possible")]
+    /// A header count of zero, or of more than what follows has room for.
+    #[error("{count} headers at byte {at}; 1 to {max} are possible")]
     HeaderCount {
         /// The count read.
         count: u64,
+        /// The most for which there is room.
+        max: usize,
         /// Where it stands.
         at: usize,
     },
@@ -258,10 +262,12 @@ impl Cursor<'_> {
     fn headers(&mut self) -> Result<Headers, CodecError> {
         let at = self.at;
         let count = self.varint("header count")?;
-        if count == 0 || count > HEADERS_MAX as u64 {
-            return Err(CodecError::HeaderCount { count, at });
+        // How many a record may have is judged where it is taken. What was written by then is read.
+        let max = (self.frame.len() - self.at) / HEADER_BYTES_MIN;
+        if count == 0 || count > max as u64 {
+            return Err(CodecError::HeaderCount { count, max, at });
         }
-        let mut headers = Vec::with_capacity(count as usize);
+        let mut headers = Vec::with_capacity((count as usize).min(HEADERS_MAX));
         for _ in 0..count {
             let at = self.at;
             let name = self.bytes("header name")?;
@@ -343,8 +349,20 @@ mod tests {
         assert_eq!(decode(&Bytes::from(endless)), Err(CodecError::Range { field: "timestamp", at: 2 }));
         assert_eq!(
             decode(&Bytes::from_static(&[1, 2, 0, 0])),
-            Err(CodecError::HeaderCount { count: 0, at: 3 })
+            Err(CodecError::HeaderCount { count: 0, max: 0, at: 3 })
         );
+        assert_eq!(
+            decode(&Bytes::from_static(&[1, 2, 0, 3, 0, 0, 0, 0, 0])),
+            Err(CodecError::HeaderCount { count: 3, max: 2, at: 3 })
+        );
+    }
+
+    #[test]
+    fn what_was_written_is_read_however_many_headers_it_has() {
+        let mut record = Record::new(None, "v");
+        record.headers = (0..=HEADERS_MAX).map(|n| Header::new(format!("h{n}"), "x")).collect();
+        assert!(record.check().is_err(), "and refused where it is taken");
+        assert_eq!(decode(&encoded(&record)).unwrap(), record);
     }
 
     #[test]

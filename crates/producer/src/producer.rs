@@ -241,8 +241,9 @@ impl Producer {
             check_name("topic", &outgoing.topic)?;
             *topic = Some(Arc::clone(&outgoing.topic));
         }
-        outgoing.record.check()?;
         names.name(outgoing);
+        // With its id, which is a header, too.
+        outgoing.record.check()?;
         let bytes = size(outgoing);
         if bytes > shared.options.record_bytes_max {
             return Err(SendError::TooLarge { bytes, max: shared.options.record_bytes_max });

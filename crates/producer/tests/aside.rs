@@ -6,13 +6,15 @@
 mod room;
 mod stage;
 
-use seawall_core::Outgoing;
+use seawall_core::{Outgoing, WallMs};
+use seawall_producer::spill::by_hand::{self, Part};
 use seawall_producer::spill::look;
 use seawall_producer::{
-    Driver, Producer, ProducerOptions, SendError, Snapshot, SpillOptions, State, Synced, Target,
+    Driver, OpenError, Producer, ProducerOptions, SendError, Snapshot, SpillOptions, State, Synced, Target,
 };
 use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
+use seawall_wal::Disk;
 use seawall_wal::disk::SimDisk;
 use stage::{Mood, Shelf, outgoing};
 use std::path::Path;
@@ -122,6 +124,71 @@ fn what_has_no_room_aside_stays_in_the_spill_until_somebody_takes_it() {
         assert_eq!((summary.waiting, summary.refused), (0, refused));
         let arrived = (0..records).filter(|n| world.shelf.count(&key(*n), *n) > 0);
         assert_eq!(arrived.count() as u64, records - refused, "each is in one place");
+    });
+}
+
+/// Ten records that a sink refused for good, and one that waits.
+async fn ten_refused(world: &World) {
+    let producer = world.open();
+    spill(world, &producer, 1, 11).await;
+    world.shelf.set(Mood::Refuse);
+    until(world, &producer, |s| s.refused_records == 10).await;
+    world.shelf.set(Mood::Down);
+    producer.send::<Synced>(large(11)).await.unwrap();
+    producer.close(Duration::from_millis(1)).await;
+}
+
+fn summary(world: &World) -> (u64, u64) {
+    let summary = look::summary(&world.disk, "/spill".as_ref()).unwrap();
+    (summary.waiting, summary.refused)
+}
+
+#[test]
+fn what_was_refused_for_good_is_driven_again_and_what_is_refused_again_stays() {
+    let world = World::new();
+    live(&world.clock, async {
+        ten_refused(&world).await;
+        let again = async |part, sink: &Shelf| {
+            by_hand::replay(&world.disk, "/spill".as_ref(), part, sink, WallMs(0)).await.unwrap()
+        };
+        let choosy = Shelf::new();
+        // Away, then one that still refuses all but one key.
+        choosy.set(Mood::Down);
+        let stopped = again(Part::Refused, &choosy).await;
+        assert!((stopped.delivered, stopped.left) == (0, 10) && stopped.stopped.is_some());
+        choosy.set(Mood::RefuseAllBut("k3"));
+        let partly = again(Part::Refused, &choosy).await;
+        assert_eq!((partly.delivered, partly.left), (1, 9), "{partly:?}");
+        assert!(partly.refused.is_some() && partly.stopped.is_none());
+        assert_eq!((choosy.of("k3"), summary(&world)), ("3".to_owned(), (1, 9)));
+        let rest = Shelf::new();
+        let all = again(Part::Refused, &rest).await;
+        assert_eq!((all.delivered, all.left), (9, 0));
+        assert_eq!((rest.count("k3", 3), rest.taken().len()), (0, 9), "what was taken is not sent again");
+        assert_eq!(summary(&world), (1, 0));
+        assert_eq!(again(Part::Refused, &rest).await.delivered, 0);
+        assert!(world.disk.list("/spill/refused".as_ref()).unwrap().iter().all(|name| name == "lock"));
+        assert_eq!(again(Part::Waiting, &rest).await.delivered, 1);
+    });
+}
+
+#[test]
+fn a_purge_deletes_what_was_refused_and_nothing_else() {
+    let world = World::new();
+    live(&world.clock, async {
+        ten_refused(&world).await;
+        let purge = || by_hand::purge_refused(&world.disk, "/spill".as_ref(), WallMs(0));
+        let used = room::used(&world.disk, Path::new("/spill"));
+        assert_eq!(purge().unwrap(), 10);
+        assert_eq!((summary(&world), purge().unwrap()), ((1, 0), 0));
+        assert!(room::used(&world.disk, Path::new("/spill")) < used, "its room is free");
+        // The next life goes on, and keeps what is refused then.
+        let producer = world.open();
+        assert!(matches!(purge(), Err(OpenError::Locked { .. })));
+        world.shelf.set(Mood::Refuse);
+        until(&world, &producer, |s| s.refused_records == 1).await;
+        producer.close(Duration::from_secs(1)).await;
+        assert_eq!(summary(&world), (0, 1));
     });
 }
 

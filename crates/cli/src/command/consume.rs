@@ -145,7 +145,7 @@ fn print(
     format: Format,
 ) -> Outcome {
     let written = match format {
-        Format::Json => writeln!(out, "{}", line::to_line(place, offset, record)),
+        Format::Json => writeln!(out, "{}", line::to_line(place, offset, record, None)),
         Format::Text => out.write_all(&record.value).and_then(|()| out.write_all(b"\n")),
     };
     written.map_err(output::closed)

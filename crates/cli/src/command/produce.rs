@@ -206,7 +206,7 @@ async fn append(sink: &impl Sink, topic: &Arc<str>, batch: Vec<Record>) -> Outco
 
 async fn post(client: &Client, topic: &Arc<str>, batch: &[Record]) -> Outcome {
     let place = TopicPartition::new(topic.clone(), 0);
-    let mut lines: Vec<String> = batch.iter().map(|record| line::to_line(&place, 0, record)).collect();
+    let mut lines: Vec<String> = batch.iter().map(|record| line::to_line(&place, 0, record, None)).collect();
     let path = format!("/v1/topics/{topic}/records");
     let mut attempts = 0;
     loop {

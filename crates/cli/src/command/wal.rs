@@ -1,4 +1,4 @@
-//! `seawall wal inspect|verify|repair|replay|export`: logs on disk that belong to no running process, explained;
+//! `seawall wal inspect|verify|repair|replay|export|purge`: logs on disk that belong to no running process, explained;
 //! spills of producers among them.
 
 mod spill;
@@ -45,6 +45,8 @@ enum Action {
     Replay(spill::Replay),
     /// Print the records in a producer's spill, one a line, as `produce --lines json` reads them.
     Export(spill::Export),
+    /// Delete from a producer's spill what sinks refused for good.
+    Purge(spill::Purge),
 }
 
 /// Runs the command.
@@ -70,6 +72,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         }
         Action::Replay(replay) => spill::replay(&replay, format),
         Action::Export(export) => spill::export(&export),
+        Action::Purge(purge) => spill::purge(&purge, format),
     }
 }
 

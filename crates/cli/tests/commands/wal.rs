@@ -75,6 +75,83 @@ fn a_directory_without_logs_is_told() {
     }
 }
 
+/// A sink that is away, and then refuses everything for good.
+#[derive(Clone, Default)]
+struct Hostile(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl seawall_core::Sink for Hostile {
+    async fn send(
+        &self,
+        records: Vec<seawall_core::Outgoing>,
+    ) -> Vec<Result<seawall_core::Receipt, seawall_core::Fault>> {
+        use seawall_core::{Class, Fault};
+        let refuses = self.0.load(std::sync::atomic::Ordering::Relaxed);
+        let (class, why) = if refuses { (Class::Permanent, "too large") } else { (Class::Transient, "away") };
+        records.iter().map(|_| Err(Fault::new(class, why))).collect()
+    }
+}
+
+#[test]
+fn what_was_refused_for_good_is_printed_driven_again_and_purged_only_when_told_to() {
+    use seawall_core::{Outgoing, Record};
+    use seawall_producer::{Producer, ProducerOptions, SpillOptions, Synced, Target};
+    let dir = tempfile::tempdir().unwrap();
+    let (spill, data) = (dir.path().join("spill"), dir.path().join("data"));
+    seawall(&["produce", "orders", "--data", text(&data), "--create", "1"], "").ok();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let refuse = |topic: &str| {
+        runtime.block_on(async {
+            let disk = Some(SpillOptions::new(&spill, "tests"));
+            let options = ProducerOptions { spill: disk, ..ProducerOptions::default() };
+            let sink = Hostile::default();
+            let producer = Producer::open(options, vec![Target::new("away", sink.clone())]).unwrap();
+            for n in 0..3 {
+                let record = Record::new(bytes::Bytes::from_static(b"k"), format!("{n}"));
+                let order = Outgoing { topic: topic.into(), partition: None, record };
+                producer.send::<Synced>(order).await.unwrap();
+            }
+            sink.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            while producer.snapshot().refused_records < 3 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            producer.close(std::time::Duration::from_millis(1)).await;
+        });
+    };
+    refuse("orders");
+    let refused = ["--which", "refused"];
+    let exported = seawall(&[&["wal", "export", text(&spill)], &refused[..]].concat(), "").ok();
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line["refused"] == "too large"), "{exported}");
+    // As everything that is exported, it can be produced.
+    seawall(&["produce", "orders", "--data", text(&data), "--lines", "json"], &exported).ok();
+    let replay = |more: &[&str]| {
+        let base = ["wal", "replay", text(&spill), "--data", text(&data)];
+        seawall(&[&base, &refused[..], more].concat(), "")
+    };
+    let before = files(&spill);
+    assert!(replay(&[]).ok().contains("would deliver 3 records"));
+    assert!(before == files(&spill), "looking changes nothing");
+    assert!(replay(&["--write"]).ok().contains("3 records delivered, 0 left"));
+    assert!(replay(&["--write"]).ok().contains("0 records delivered, 0 left"));
+    let values = seawall(&["consume", "orders", "--data", text(&data), "--from-start"], "").ok();
+    assert_eq!(values, "0\n1\n2\n0\n1\n2\n");
+
+    refuse("no-such-topic");
+    let stays = replay(&["--write"]);
+    assert!(stays.out.contains("0 records delivered, 3 left"), "{stays:?}");
+    let said = stays.fails(1);
+    assert!(
+        said.contains("3 records were refused for good again") && said.contains("no-such-topic"),
+        "{said}"
+    );
+    let before = files(&spill);
+    assert!(seawall(&["wal", "purge", text(&spill)], "").ok().contains("would delete 3 refused records"));
+    assert!(before == files(&spill), "looking changes nothing");
+    let purged = seawall(&["wal", "purge", text(&spill), "--write"], "").ok();
+    assert!(purged.contains("3 refused records deleted"), "{purged}");
+    assert!(seawall(&["wal", "inspect", text(&spill)], "").ok().contains("0 are refused"));
+}
+
 /// A sink that is away.
 struct Away;
 

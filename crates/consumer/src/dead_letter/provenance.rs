@@ -3,7 +3,7 @@
 use super::headers;
 use bytes::Bytes;
 use seawall_core::record::{HEADER_VALUE_BYTES_MAX, HEADERS_MAX};
-use seawall_core::token::TokenError;
+use seawall_core::token::{TOKEN_HEADER, TokenError};
 use seawall_core::{Class, Classify, Header, Offset, Record, Token, TopicPartition, WallMs};
 
 /// The longest error text written, in bytes; longer ones are cut at a character's border.
@@ -84,15 +84,21 @@ impl Provenance {
 
     /// Writes the story into `record`'s headers, replacing an older story: a letter that dies twice tells
     /// of its last life. Where the story would exceed the bound on headers, the oldest of the record's own
-    /// headers make room.
+    /// headers make room, but not its id; where it has none, there is room for one.
     pub fn write_to(&self, record: &mut Record) {
         for name in headers::ALL {
             record.headers.remove(name);
         }
-        let own = record.headers.len();
-        let excess = (own + headers::ALL.len()).saturating_sub(HEADERS_MAX);
+        let is_id = |header: &Header| header.name() == TOKEN_HEADER;
+        let own = record.headers.len() + usize::from(!record.headers.iter().any(is_id));
+        let mut excess = (own + headers::ALL.len()).saturating_sub(HEADERS_MAX);
         if excess > 0 {
-            record.headers = record.headers.iter().skip(excess).cloned().collect();
+            let mut stays = |header: &&Header| {
+                let goes = excess > 0 && !is_id(header);
+                excess -= usize::from(goes);
+                !goes
+            };
+            record.headers = record.headers.iter().filter(|header| stays(header)).cloned().collect();
         }
         let mut put = |name: &'static str, value: Bytes| record.headers.push(Header::new(name, value));
         put(headers::ERROR, Bytes::from(one_line(&self.error)));
@@ -211,8 +217,14 @@ mod tests {
         for n in 0..HEADERS_MAX {
             record.headers.push(Header::new(format!("h{n}"), "v"));
         }
+        let mut named = Record::default();
+        named.headers = std::iter::once(Header::new(TOKEN_HEADER, "id"))
+            .chain(record.headers.iter().skip(1).cloned())
+            .collect();
+        long.write_to(&mut named);
+        assert_eq!((named.headers.len(), named.headers.get_str(TOKEN_HEADER)), (HEADERS_MAX, Some("id")));
         long.write_to(&mut record);
-        assert_eq!(record.check(), Ok(()));
+        assert_eq!((record.check(), record.headers.len()), (Ok(()), HEADERS_MAX - 1), "and an id has room");
         let read = Provenance::from_record(&record).expect("whole");
         assert!(read.error.len() <= ERROR_BYTES_MAX && !read.error.contains(['\r', '\n']));
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub(super) const RECORD: u8 = 1;
 const PROGRESS: u8 = 2;
-const REFUSED: u8 = 3;
+pub(super) const REFUSED: u8 = 3;
 pub(crate) const INSIDE: u8 = 4;
 pub(super) const BLOCK: u8 = 5;
 /// The longest reason kept with a refused record.

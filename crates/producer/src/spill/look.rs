@@ -1,17 +1,13 @@
-//! Looking at a spill that belongs to no running process, and taking records out of it.
+//! Looking at a spill that belongs to no running process.
 
 use super::frame::Content;
-use super::progress::runs_max;
 use super::store::{LOG, REFUSED};
 use super::unpack::{Unpacked, Unpacker};
 use super::{manifest, scan, store};
 use crate::error::OpenError;
-use seawall_core::{Fault, Outgoing, Sink};
-use seawall_wal::{Disk, Limit, Log, Options};
+use seawall_core::Outgoing;
+use seawall_wal::Disk;
 use std::path::Path;
-
-/// Records sent at a time by [`replay`].
-const BATCH: Limit = Limit { frames: 512, bytes: 1 << 20 };
 
 /// What a frame of a spill is, for a person.
 #[derive(Clone, Debug)]
@@ -27,6 +23,8 @@ pub enum Kept {
         /// The record.
         record: Outgoing,
     },
+    /// A record that a sink refused for good, and that was dealt with since; its segment is not free yet.
+    Redriven(Outgoing),
 }
 
 /// What a spill holds.
@@ -57,6 +55,7 @@ impl Summary {
                 self.waiting_bytes += found.bytes as u64;
                 Kept::Waiting(record)
             }
+            Content::Refused { record, .. } if delivered => Kept::Redriven(record),
             Content::Refused { reason, record } => {
                 self.refused += 1;
                 Kept::Refused { reason, record }
@@ -111,81 +110,6 @@ pub fn summary<D: Disk>(disk: &D, dir: &Path) -> Result<Summary, OpenError> {
     each(disk, dir, |_, _| Ok(()))
 }
 
-fn no_spill(dir: &Path) -> OpenError {
+pub(super) fn no_spill(dir: &Path) -> OpenError {
     OpenError::Manifest { path: dir.join(manifest::FILE), why: "missing: no spill here".to_owned() }
-}
-
-/// What a replay by hand did.
-#[derive(Clone, Debug, Default)]
-pub struct Replayed {
-    /// Records delivered, in order.
-    pub delivered: u64,
-    /// Records left: the first that was not taken, and all behind it.
-    pub left: u64,
-    /// Why it stopped.
-    pub stopped: Option<Fault>,
-}
-
-/// Delivers the waiting records to `sink`, in order, and writes down how far it came. It stops at the first one that
-/// is not taken. Takes the spill's lock.
-///
-/// # Errors
-/// As opening it.
-pub async fn replay<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    sink: &impl Sink,
-    now: seawall_core::WallMs,
-) -> Result<Replayed, OpenError> {
-    manifest::read(disk, dir)?.ok_or_else(|| no_spill(dir))?;
-    let _lock = store::lock(disk, dir)?;
-    let log_dir = dir.join(LOG);
-    let Some(reader) = store::reader(disk, &log_dir)? else { return Ok(Replayed::default()) };
-    let mut found = scan::scan(&reader)?;
-    let (mut log, _) = Log::open(disk.clone(), Options::new(&log_dir), now)?;
-    let (reader, mut unpacker, mut read) = (log.reader(), Unpacker::default(), Vec::new());
-    let mut replayed = Replayed { left: found.records, ..Replayed::default() };
-    let mut at = found.progress.watermark();
-    while at < found.next && replayed.stopped.is_none() {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        for frame in reader.read(at, BATCH)?.frames.into_iter().filter(|frame| frame.seq < found.next) {
-            let seq = frame.seq;
-            unpacker
-                .unpack(frame, |seq| !found.progress.is_done(seq), &mut read)
-                .map_err(|source| OpenError::Frame { seq, source })?;
-            at = seq + 1;
-            for item in read.drain(..) {
-                match item.content {
-                    Content::Record(record) => batch.push((item.seq, record)),
-                    Content::Progress(_) | Content::Refused { .. } | Content::Nothing => {
-                        found.progress.done(item.seq);
-                    }
-                }
-                bytes += item.bytes;
-            }
-            // What is compressed becomes more than was read.
-            if bytes >= BATCH.bytes {
-                break;
-            }
-        }
-        let answers = sink.send(batch.iter().map(|(_, record)| record.clone()).collect()).await;
-        for ((seq, _), answer) in batch.iter().zip(answers) {
-            match answer {
-                Ok(_) => {
-                    replayed.delivered += 1;
-                    found.progress.done(*seq);
-                }
-                Err(fault) => {
-                    replayed.stopped = Some(fault);
-                    break;
-                }
-            }
-        }
-        log.append([super::frame::progress(&found.progress.proof(runs_max(64 << 10)))], now)?;
-        log.sync(now)?;
-    }
-    replayed.left -= replayed.delivered;
-    log.truncate_front(found.progress.watermark())?;
-    log.close(now)?;
-    Ok(replayed)
 }

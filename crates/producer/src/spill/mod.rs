@@ -11,8 +11,8 @@
 //! there is room, of which records always leave a sixteenth of the whole. At its end a refused record stays in `log/`, and is
 //! asked for again with the usual backoff; its key waits on disk behind it, and
 //! [`Snapshot::spill_trouble`](crate::Snapshot::spill_trouble) says so. It goes on by itself when the sink takes the record or
-//! there is room. The room of those kept comes back when `refused/` is deleted while nobody has the spill open, after
-//! `seawall wal export --which refused`.
+//! there is room. The room of those kept comes back with `seawall wal replay --which refused`, once a sink takes them, or, after
+//! `seawall wal export --which refused`, with `seawall wal purge`; both while nobody has the spill open.
 //!
 //! # Versions
 //!
@@ -25,6 +25,7 @@
 //! and off at any start. A build that knows version 1 alone refuses version 2 by name.
 
 pub mod block;
+pub mod by_hand;
 pub mod frame;
 pub mod look;
 pub mod manifest;

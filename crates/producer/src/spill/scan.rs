@@ -18,11 +18,13 @@ pub(crate) struct Found {
     pub(crate) keys: Keys,
     pub(crate) records: u64,
     pub(crate) bytes: u64,
+    /// Records that a sink refused for good.
+    pub(super) refused: u64,
 }
 
 impl Found {
     pub(super) fn nothing() -> Self {
-        Self { progress: Progress::from(0), next: 0, keys: Keys::new(), records: 0, bytes: 0 }
+        Self { progress: Progress::from(0), next: 0, keys: Keys::new(), records: 0, bytes: 0, refused: 0 }
     }
 
     fn count(&mut self, item: Unpacked) {
@@ -32,9 +34,8 @@ impl Found {
                 self.bytes += item.bytes as u64;
                 self.keys.spill(Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()));
             }
-            Content::Progress(_) | Content::Refused { .. } | Content::Nothing => {
-                self.progress.done(item.seq);
-            }
+            Content::Refused { .. } => self.refused += 1,
+            Content::Progress(_) | Content::Nothing => self.progress.done(item.seq),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Frames in, records out: each with its number, whether it stands alone or in a [block](super::block).
 
 use super::block::{Block, BlockError};
-use super::frame::{BLOCK, Content, Decoder, FrameError, INSIDE, RECORD};
+use super::frame::{BLOCK, Content, Decoder, FrameError, INSIDE, RECORD, REFUSED};
 use bytes::Bytes;
 use seawall_core::codec::Cursor;
 use seawall_wal::Frame;
@@ -25,7 +25,7 @@ pub(crate) struct Unpacker {
 }
 
 impl Unpacker {
-    /// Puts into `out` what `frame` completes, in order: the records that are `wanted`, and everything else. Where it fails,
+    /// Puts into `out` what `frame` completes, in order: the records that are `wanted`, refused ones among them, and everything else. Where it fails,
     /// nothing of this frame is in `out`, and it can be read again.
     pub(crate) fn unpack(
         &mut self,
@@ -45,7 +45,7 @@ impl Unpacker {
                 return Ok(());
             }
             Some(BLOCK) => self.block(seq, &frame.payload, wanted, out),
-            Some(RECORD) if !wanted(seq) => {
+            Some(RECORD | REFUSED) if !wanted(seq) => {
                 self.nothing_until(seq, out);
                 Ok(())
             }

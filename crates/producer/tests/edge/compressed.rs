@@ -1,6 +1,7 @@
 //! A spill that is compressed, and one that was not.
 
 use crate::stage::{Mood, Shelf, outgoing};
+use seawall_producer::spill::by_hand::{self, Part};
 use seawall_producer::spill::look;
 use seawall_producer::spill::manifest::{self, VERSION};
 use seawall_producer::{Compression, OpenError, Producer, ProducerOptions, SpillOptions, Synced, Target};
@@ -79,7 +80,8 @@ async fn a_replay_by_hand_takes_records_out_of_blocks() {
     let (dir, shelf) = (dir.path().join("spill"), Shelf::new());
     spill(&dir, &shelf, 0..2_000, Compression::Lz4).await;
     let sink = Shelf::new();
-    let replayed = look::replay(&RealDisk, &dir, &sink, seawall_core::WallMs(0)).await.unwrap();
+    let replayed =
+        by_hand::replay(&RealDisk, &dir, Part::Waiting, &sink, seawall_core::WallMs(0)).await.unwrap();
     assert_eq!((replayed.delivered, replayed.left), (2_000, 0));
     sink.judge().unwrap();
     let mut kept = 0;

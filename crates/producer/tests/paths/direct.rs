@@ -2,7 +2,8 @@
 
 use crate::stage::{Mood, outgoing};
 use crate::{SECOND, World, options, until};
-use seawall_core::Durability;
+use seawall_core::record::HEADERS_MAX;
+use seawall_core::{Durability, Header};
 use seawall_producer::{OpenError, ProducerOptions, Replicated, Safe, SendError, State, Synced, Target};
 use seawall_testkit::runtime::live;
 use std::sync::{Arc, Mutex};
@@ -99,6 +100,15 @@ fn bad_records_and_options_are_named_and_cost_no_room() {
         let answers = producer.send_all::<Synced>(vec![outgoing("a", 1), bad("", 1), outgoing("a", 2)]).await;
         assert!(answers[0].is_ok() && answers[2].is_ok());
         assert!(matches!(answers[1], Err(SendError::Topic(_))));
+        // The id is one of a record's headers.
+        let headers = |count: usize| {
+            let mut outgoing = outgoing("a", 3);
+            outgoing.record.headers = (0..count).map(|n| Header::new(format!("h{n}"), "x")).collect();
+            outgoing
+        };
+        let error = producer.send::<Synced>(headers(HEADERS_MAX)).await.unwrap_err();
+        assert!(matches!(error, SendError::Record(_)) && error.to_string().contains("129"), "{error}");
+        producer.send::<Synced>(headers(HEADERS_MAX - 1)).await.unwrap();
         assert_eq!(producer.snapshot().memory_records, 0);
         let error = world.open_over(options(), Vec::new()).unwrap_err();
         assert!(error.to_string().contains("at least one sink"), "{error}");

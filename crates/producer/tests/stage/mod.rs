@@ -42,6 +42,8 @@ pub enum Mood {
     RefuseOthers,
     /// Refuses those of key `a` for good, and takes all others.
     RefuseOne,
+    /// Takes those of one key, and refuses all others for good.
+    RefuseAllBut(&'static str),
     Panic,
 }
 
@@ -246,9 +248,10 @@ impl Sink for Shelf {
                 self.inner.lock().unwrap().refused.extend(records.iter().map(named));
                 answers = all(failed(Class::Permanent, "never"));
             }
-            Mood::RefuseOne => {
+            Mood::RefuseOne | Mood::RefuseAllBut(_) => {
                 for (outgoing, answer) in records.iter().zip(&mut answers) {
-                    if named(outgoing).0 == "a" {
+                    let key = named(outgoing).0;
+                    if if let Mood::RefuseAllBut(kept) = mood { key != kept } else { key == "a" } {
                         self.inner.lock().unwrap().refused.push(named(outgoing));
                         *answer = Err(failed(Class::Permanent, "never"));
                     } else {

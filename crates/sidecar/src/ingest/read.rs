@@ -134,7 +134,7 @@ impl Reading {
             if past_end || self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
                 break;
             }
-            text.push_str(&line::to_line(place, fetched.offset, &fetched.record));
+            text.push_str(&line::to_line(place, fetched.offset, &fetched.record, None));
             text.push('\n');
         }
         text.is_empty() || self.lines.send(Bytes::from(text)).await.is_ok()

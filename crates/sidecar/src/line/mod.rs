@@ -22,8 +22,8 @@ use std::collections::BTreeSet;
 /// The content type of records as lines, key and headers included.
 pub const CONTENT_TYPE: &str = "application/vnd.seawall.records+ndjson";
 
-/// `record` at its place, as one line without its newline.
-pub fn to_line(partition: &TopicPartition, offset: u64, record: &Record) -> String {
+/// `record` at its place, as one line without its newline; `refused` is why a sink did not take it.
+pub fn to_line(partition: &TopicPartition, offset: u64, record: &Record, refused: Option<&str>) -> String {
     let mut line = Map::new();
     line.insert("topic".into(), json!(&*partition.topic));
     line.insert("partition".into(), json!(partition.partition));
@@ -35,6 +35,9 @@ pub fn to_line(partition: &TopicPartition, offset: u64, record: &Record) -> Stri
     put(&mut line, "value", &record.value);
     if !record.headers.is_empty() {
         line.insert("headers".into(), headers_to_json(&record.headers));
+    }
+    if let Some(reason) = refused {
+        line.insert("refused".into(), json!(reason));
     }
     Value::Object(line).to_string()
 }
@@ -76,6 +79,8 @@ struct Line<'a> {
     _partition: Option<u32>,
     #[serde(rename = "offset")]
     _offset: Option<u64>,
+    #[serde(rename = "refused")]
+    _refused: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +96,7 @@ impl Default for LineHeaders {
     }
 }
 
-/// The record that `line` stands for. `topic`, `partition` and `offset` are ignored, so that what was consumed
+/// The record that `line` stands for. `topic`, `partition`, `offset` and `refused` are ignored, so that what was consumed
 /// can be produced again; without `timestamp_ms`, `now` is taken.
 ///
 /// # Errors
@@ -155,7 +160,7 @@ mod tests {
         record.headers.push(Header::new("a", Bytes::from_static(&[0x80])));
         let partition = TopicPartition::new("orders", 1);
         for keyed in [record.clone(), Record { key: None, headers: Headers::default(), ..record }] {
-            let line = to_line(&partition, 9, &keyed);
+            let line = to_line(&partition, 9, &keyed, Some("too large"));
             assert!(!line.contains('\n'));
             assert_eq!(from_line(line.as_bytes(), WallMs(0)).expect("reads back"), keyed);
         }

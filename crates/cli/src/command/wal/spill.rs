@@ -7,6 +7,7 @@ use seawall_core::{Clock, Fault, Outgoing, Receipt, Sink, SystemClock, TopicPart
 use seawall_kafka::{Connection, KafkaSink, SinkOptions};
 use seawall_log::Broker;
 use seawall_producer::OpenError;
+use seawall_producer::spill::by_hand::{self, Part, Replayed};
 use seawall_producer::spill::look::{self, Kept, Summary};
 use seawall_sidecar::line;
 use seawall_wal::{Inspection, RealDisk};
@@ -30,9 +31,32 @@ struct To {
 pub(super) struct Replay {
     /// The spill: the directory with its manifest.
     dir: PathBuf,
+    /// Which records. Of those refused, what is refused again stays.
+    #[arg(long, value_enum, default_value_t)]
+    which: Undelivered,
     #[command(flatten)]
     to: To,
     /// Do it. Without this, only say what would be delivered.
+    #[arg(long)]
+    write: bool,
+}
+
+/// Which records `replay` delivers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Undelivered {
+    /// Those that wait to be delivered.
+    #[default]
+    Waiting,
+    /// Those that a sink refused for good.
+    Refused,
+}
+
+/// Arguments of `purge`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Purge {
+    /// The spill: the directory with its manifest.
+    dir: PathBuf,
+    /// Do it. Without this, only say what would be deleted.
     #[arg(long)]
     write: bool,
 }
@@ -93,6 +117,7 @@ pub(super) fn explain(log: &Path, inspection: &Inspection, format: Format) -> Ou
             Kept::Refused { .. } => (refused, true),
             Kept::Waiting(_) => (!refused, true),
             Kept::Delivered(_) => (!refused, false),
+            Kept::Redriven(_) => (refused, false),
         };
         let mut segments = inspection.segments.iter().zip(&mut counts);
         let within = segments.find(|(s, _)| of_this && (s.info.first..s.info.next).contains(&seq));
@@ -107,7 +132,11 @@ pub(super) fn explain(log: &Path, inspection: &Inspection, format: Format) -> Ou
             segment.info.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let kind = if refused { "refused for good, kept for a person" } else { "waiting to be delivered" };
         match format {
-            Format::Text if refused => output::data(format_args!("  {name}  {waiting} records {kind}"))?,
+            Format::Text if refused => {
+                output::data(format_args!(
+                    "  {name}  {waiting} records {kind}, {delivered} dealt with since"
+                ))?;
+            }
             Format::Text => output::data(format_args!(
                 "  {name}  {waiting} records {kind}, {delivered} delivered already"
             ))?,
@@ -132,17 +161,18 @@ pub(super) fn export(arguments: &Export) -> Outcome {
     let _ = summary(&arguments.dir)?;
     let mut printed = Ok(());
     let looked = look::each::<_, OpenError>(&RealDisk, &arguments.dir, |seq, kept| {
-        let (of, record) = match kept {
-            Kept::Waiting(record) => (Which::Waiting, record),
-            Kept::Delivered(record) => (Which::Delivered, record),
-            Kept::Refused { record, .. } => (Which::Refused, record),
+        let (of, record, reason) = match kept {
+            Kept::Waiting(record) => (Which::Waiting, record, None),
+            Kept::Delivered(record) | Kept::Redriven(record) => (Which::Delivered, record, None),
+            Kept::Refused { record, reason } => (Which::Refused, record, Some(reason)),
         };
         if of != arguments.which {
             return Ok(());
         }
         if printed.is_ok() {
             let place = TopicPartition::new(record.topic, record.partition.unwrap_or(0));
-            printed = output::data(format_args!("{}", line::to_line(&place, seq, &record.record)));
+            let line = line::to_line(&place, seq, &record.record, reason.as_deref());
+            printed = output::data(format_args!("{line}"));
         }
         Ok(())
     });
@@ -167,9 +197,30 @@ pub(super) fn replay(arguments: &Replay, format: Format) -> Outcome {
             arguments.dir.display()
         )),
     };
+    let (part, undelivered) = match arguments.which {
+        Undelivered::Waiting => (Part::Waiting, before.waiting),
+        Undelivered::Refused => (Part::Refused, before.refused),
+    };
     if !arguments.write {
-        return tell(0, before.waiting, None);
+        return tell(0, undelivered, None);
     }
+    let replayed = deliver(arguments, part)?;
+    let stopped = replayed.stopped.as_ref().map(ToString::to_string);
+    tell(replayed.delivered, replayed.left, stopped.clone())?;
+    match (stopped, replayed.refused) {
+        (None, None) => Ok(()),
+        (None, Some(why)) => Err(Failure::new(
+            Kind::Verdict,
+            format_args!("{} records were refused for good again, the last with: {why}", replayed.left),
+        )),
+        (Some(why), _) => Err(Failure::new(
+            Kind::Environment,
+            format_args!("stopped at a record that was not taken: {why}"),
+        )),
+    }
+}
+
+fn deliver(arguments: &Replay, part: Part) -> Result<Replayed, Failure> {
     let destination = if let Some(dir) = &arguments.to.data {
         Destination::Log(embedded::open(dir, true)?)
     } else {
@@ -180,18 +231,31 @@ pub(super) fn replay(arguments: &Replay, format: Format) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
     let now = SystemClock::new().wall();
-    let replayed = runtime.block_on(look::replay(&RealDisk, &arguments.dir, &destination, now));
+    let replayed = runtime.block_on(by_hand::replay(&RealDisk, &arguments.dir, part, &destination, now));
     if let Destination::Log(broker) = &destination {
         broker.close().map_err(embedded::failure)?;
     }
-    let replayed = replayed.map_err(embedded::failure)?;
-    let stopped = replayed.stopped.as_ref().map(ToString::to_string);
-    tell(replayed.delivered, replayed.left, stopped.clone())?;
-    match stopped {
-        None => Ok(()),
-        Some(why) => Err(Failure::new(
-            Kind::Environment,
-            format_args!("stopped at a record that was not taken: {why}"),
+    replayed.map_err(embedded::failure)
+}
+
+/// `wal purge`.
+pub(super) fn purge(arguments: &Purge, format: Format) -> Outcome {
+    let mut records = summary(&arguments.dir)?.refused;
+    if arguments.write {
+        let now = SystemClock::new().wall();
+        records = by_hand::purge_refused(&RealDisk, &arguments.dir, now).map_err(embedded::failure)?;
+    }
+    let dir = arguments.dir.display();
+    match format {
+        Format::Json => output::data(format_args!(
+            "{}",
+            json!({ "spill": arguments.dir, "written": arguments.write, "refused": records })
+        )),
+        Format::Text if arguments.write => {
+            output::data(format_args!("{dir}: {records} refused records deleted"))
+        }
+        Format::Text => output::data(format_args!(
+            "{dir}: would delete {records} refused records (`seawall wal export --which refused` prints them; say --write to do it)"
         )),
     }
 }
