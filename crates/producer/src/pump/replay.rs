@@ -1,5 +1,6 @@
 //! From the disk to the sink: read ahead a little, sent in order, put aside where a sink refuses for good.
 
+use super::disk::Backlog;
 use super::lane::{Answers, Replayed, Stored};
 use super::settle::in_order;
 use super::{Done, Pump};
@@ -31,6 +32,17 @@ pub(super) struct NoRoomAside;
 /// Records that a sink refused for good, with what it said.
 pub(super) type Refused = Vec<(Replayed, Fault)>;
 
+impl<D: Disk> Backlog<D> {
+    /// What calls that took long delivered is not read, and its segments may be gone.
+    fn pass_delivered(&mut self) {
+        let watermark = self.progress.watermark();
+        if self.read_next < watermark {
+            self.read_next = watermark;
+            self.ahead.clear();
+        }
+    }
+}
+
 impl<D: Disk> Pump<D> {
     /// Reads on, as far as the window goes. While the sink is away a little is read all the same: what is read is what
     /// probes it. The rest stays where it is, so that writing to the disk does not share it with reading.
@@ -40,6 +52,7 @@ impl<D: Disk> Pump<D> {
             window = window.min(PROBE_BYTES);
         }
         let Some(backlog) = &mut self.backlog else { return };
+        backlog.pass_delivered();
         if backlog.reading.is_some()
             || backlog.read_next >= backlog.next
             || backlog.window_bytes >= window
@@ -62,8 +75,9 @@ impl<D: Disk> Pump<D> {
 
     pub(super) fn read(&mut self, read: Result<Frames, WalError>, now: Nanos) {
         let Some(backlog) = &mut self.backlog else { return };
+        backlog.pass_delivered();
         if backlog.reading.take() != Some(backlog.read_next) {
-            // Something is to be read again, from further in front.
+            // It goes on from elsewhere: further in front, or behind what was delivered meanwhile.
             return;
         }
         let frames = match read {

@@ -3,7 +3,7 @@
 use crate::stage::{Mood, outgoing};
 use crate::{SECOND, World, options, until};
 use seawall_core::Clock;
-use seawall_producer::{Happening, ProducerOptions, Replicated, Safe, State, Synced};
+use seawall_producer::{Happening, ProducerOptions, Replicated, Safe, SpillOptions, State, Synced};
 use seawall_testkit::runtime::live;
 use std::time::Duration;
 
@@ -218,4 +218,39 @@ fn a_key_that_waits_for_the_last_on_disk_holds_up_no_other() {
     });
     world.shelf.judge().unwrap();
     assert_eq!(world.shelf.of("a").split(' ').count(), 501);
+}
+
+#[test]
+fn what_calls_that_took_long_delivered_is_not_read_again() {
+    let world = World::new();
+    let spill = SpillOptions { disk_bytes_max: 1 << 20, ..SpillOptions::new("/spill", "tests") };
+    let mut options = ProducerOptions {
+        lanes: 32,
+        batch_bytes: 60_000,
+        record_bytes_max: 60_000,
+        spill: Some(spill),
+        ..options()
+    };
+    options.replay.window_bytes = 60_000;
+    let big = |n: u64| {
+        let mut outgoing = outgoing(&format!("k{n}"), n);
+        outgoing.record.value = format!("k{n}:{n}:{}", "x".repeat(6_000)).into();
+        outgoing
+    };
+    live(&world.clock, async {
+        let producer = world.open(options).unwrap();
+        world.shelf.set(Mood::Slow);
+        let answers = producer.send_all::<Synced>((0..80).map(big).collect()).await;
+        assert!(answers.iter().all(Result::is_ok));
+        // Their calls end well: all of it is delivered, and its segments go, of which only a window was read.
+        let snapshot = until(&producer, |s| s.backlog_records == 0).await;
+        assert_eq!(snapshot.sinks[0].records[3], 0, "none was replayed: {snapshot:#?}");
+        assert_eq!(snapshot.spill_trouble, None);
+        world.shelf.set(Mood::Down);
+        producer.send::<Synced>(big(80)).await.unwrap();
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0 && s.state == State::Direct).await;
+    });
+    world.shelf.judge().unwrap();
+    assert_eq!(world.shelf.count("k80", 80), 1);
 }
