@@ -227,6 +227,8 @@ impl Partition {
                 book.tracker.complete(offset);
             }
             book.busy += delta.busy;
+            book.revoke_heard += usize::from(delta.revoke_heard);
+            entered.wake = book.alarm_rings();
             *delta = Delta::default();
             return entered;
         }

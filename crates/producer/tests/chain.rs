@@ -154,6 +154,40 @@ fn what_follows_a_batch_that_the_disk_refused_still_follows_it() {
 }
 
 #[test]
+fn what_the_disk_refused_and_the_sink_took_does_not_come_back_in_the_next_life() {
+    for killed in [false, true] {
+        let world = World::new();
+        live(&world.clock, async {
+            let producer = world.open(options());
+            world.shelf.set(Mood::Down);
+            world.script(REFUSED);
+            let first = tokio::spawn({
+                let producer = producer.clone();
+                async move { producer.send::<Synced>(outgoing("a", 1)).await.unwrap() }
+            });
+            until(&producer, |_| world.is_played()).await;
+            world.shelf.set(Mood::Up);
+            let receipts = [first.await.unwrap(), producer.send::<Synced>(outgoing("a", 2)).await.unwrap()];
+            let direct = |receipt: &Synced| matches!(receipt.place, Safe::Delivered { .. });
+            assert!(receipts.iter().all(direct), "{receipts:?}");
+            if killed {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                world.disk.inner.kill();
+            } else {
+                producer.close(Duration::from_secs(1)).await;
+            }
+        });
+        live(&world.clock, async {
+            let producer = world.open(options());
+            assert_eq!(producer.snapshot().backlog_records, 0);
+            producer.close(Duration::from_secs(1)).await;
+        });
+        assert_eq!(world.shelf.of("a"), "1 2");
+        world.shelf.judge().unwrap();
+    }
+}
+
+#[test]
 fn what_follows_a_call_that_takes_long_follows_all_of_it_to_the_disk() {
     let world = World::new();
     live(&world.clock, async {

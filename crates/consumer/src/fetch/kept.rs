@@ -11,7 +11,7 @@
 use super::TopicPartition;
 use crate::partition::Partition;
 use crate::track::OffsetSet;
-use seawall_core::{Nanos, Offset};
+use seawall_core::{Generation, Nanos, Offset};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,12 @@ impl Kept {
     pub(super) fn keep(&mut self, partition: Arc<Partition>, now: Nanos) {
         self.0.retain(|_, (since, _)| now.since(*since) < KEEP);
         self.0.insert(partition.id.clone(), (now, partition));
+    }
+
+    /// The book of the assignment of this generation, where it was closed in the last while.
+    pub(super) fn find(&self, id: &TopicPartition, generation: Generation) -> Option<Arc<Partition>> {
+        let (_, partition) = self.0.get(id)?;
+        (partition.generation == generation).then(|| Arc::clone(partition))
     }
 
     /// Adds to `beyond` what was settled here at or above `watermark`, where the group now stands in a partition that
@@ -49,7 +55,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seawall_core::{Batch, Fetched, Generation, Record};
+    use seawall_core::{Batch, Fetched, Record};
 
     /// A partition of which 0 to 100 were fetched, 0 to 50 and 60 to 70 settled, and 20 committed.
     fn lost() -> Arc<Partition> {

@@ -10,7 +10,7 @@
 //! a revocation is unanswered). So the position is committed every [`PROBE`] even where it has not moved: a commit that
 //! is refused for good tells.
 
-use super::{Drain, Fetcher, Left, Nanos, Source, Stop, TopicPartition, count, lock};
+use super::{Drain, Fetcher, Generation, Left, Nanos, Source, Stop, TopicPartition, count, lock};
 use crate::partition::Partition;
 use crate::running::DrainReport;
 use crate::stats::State;
@@ -53,7 +53,39 @@ impl Leaving {
     }
 }
 
+/// A partition that was dropped already when the group asked for it.
+pub(super) struct Late {
+    partition: Arc<Partition>,
+    /// When it is given back whatever still runs.
+    pub(super) until: Nanos,
+}
+
 impl<S: Source> Fetcher<S> {
+    /// Gives back a partition that is not ours any more, or never was: the group waits for the answer all the same. What was
+    /// cancelled when it was dropped may still run.
+    pub(super) fn begin_late_release(&mut self, id: TopicPartition, generation: Generation) {
+        let Some(partition) = self.kept.find(&id, generation) else {
+            return self.source.release(&id, generation);
+        };
+        partition.book().alarm.idle = true;
+        self.tell_all(|| Message::Revoke(Arc::clone(&partition)));
+        self.late.push(Late { partition, until: self.shared.now().plus(GRACE) });
+    }
+
+    /// The group waits no longer for the answer.
+    pub(super) fn forget_late(&mut self, id: &TopicPartition) {
+        self.late.retain(|late| late.partition.id != *id);
+    }
+
+    pub(super) fn release_late(&mut self, now: Nanos) {
+        let workers = self.workers.len();
+        let over = |late: &mut Late| now >= late.until || late.partition.book().is_idle(workers);
+        for Late { partition, .. } in self.late.extract_if(.., over).collect::<Vec<_>>() {
+            self.source.release(&partition.id, partition.generation);
+            self.tell_all(|| Message::Cancel(partition.slot));
+        }
+    }
+
     pub(super) fn begin_leaving(&mut self, id: &TopicPartition, deadline: Nanos) {
         let probe_at = self.shared.now().plus(PROBE);
         let Some(owned) = self.owned.get_mut(id) else { return };
@@ -180,7 +212,7 @@ impl<S: Source> Fetcher<S> {
 
     /// The report, once everything has been let go.
     pub(super) fn drained(&mut self, now: Nanos) -> Option<Stop> {
-        if !self.owned.is_empty() {
+        if !self.owned.is_empty() || !self.late.is_empty() {
             return None;
         }
         let mut drain = self.drain.take()?;

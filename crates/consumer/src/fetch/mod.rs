@@ -30,7 +30,7 @@ use crate::track::{OffsetSet, codec};
 use crate::worker::{Message, scatter};
 use foldhash::quality::FixedState;
 use kept::Kept;
-use leave::Leaving;
+use leave::{Late, Leaving};
 use seawall_core::{
     Batch, Class, Event, Fault, Fetched, Generation, Nanos, Offset, Position, Source, TopicPartition,
 };
@@ -102,6 +102,8 @@ pub(crate) struct Fetcher<S> {
     workers: Vec<UnboundedSender<Message>>,
     owned: BTreeMap<TopicPartition, Owned>,
     kept: Kept,
+    /// Dropped, and to be given back once nothing of them runs.
+    late: Vec<Late>,
     next_slot: u32,
     next_commit: Nanos,
     /// No commit has been taken since the one that failed first.
@@ -133,6 +135,7 @@ impl<S: Source> Fetcher<S> {
             workers,
             owned: BTreeMap::new(),
             kept: Kept::default(),
+            late: Vec::new(),
             next_slot: 0,
             paused: false,
             drain: None,
@@ -157,6 +160,7 @@ impl<S: Source> Fetcher<S> {
             self.pause_or_resume(&id, now);
             busy |= self.reread(&id, now);
         }
+        self.release_late(now);
         if let Some(stop) = self.drained(now) {
             return Stepped::Over(stop);
         }
@@ -198,6 +202,9 @@ impl<S: Source> Fetcher<S> {
             } else if owned.reread_after > now {
                 due = due.min(owned.reread_after);
             }
+        }
+        for late in &self.late {
+            due = due.min(late.until);
         }
         let broken = Nanos(self.shared.broken_until.load(Relaxed));
         if broken > now {
@@ -241,11 +248,11 @@ impl<S: Source> Fetcher<S> {
                 if self.is_current(&partition, generation) {
                     self.begin_leaving(&partition, deadline);
                 } else {
-                    // Dropped already, or never begun: the group waits for an answer all the same.
-                    self.source.release(&partition, generation);
+                    self.begin_late_release(partition, generation);
                 }
             }
             Event::Lost { partition, generation } => {
+                self.forget_late(&partition);
                 if self.is_current(&partition, generation) {
                     self.lose(&partition);
                 }
@@ -261,6 +268,7 @@ impl<S: Source> Fetcher<S> {
     }
 
     fn assigned(&mut self, id: TopicPartition, generation: Generation, position: &Position, end: Offset) {
+        self.forget_late(&id);
         if self.owned.contains_key(&id) {
             tracing::warn!(partition = %id, "assigned again without having been given up; the old state is void");
             self.lose(&id);

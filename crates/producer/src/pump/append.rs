@@ -107,9 +107,8 @@ impl<D: Disk> Pump<D> {
         }
         let checkpoint = backlog.checkpoint(now);
         if backlog.queue.is_empty() && checkpoint.is_none() {
-            if backlog.fresh.0 > 0 {
-                let at = backlog.fresh_since.plus(CHECKPOINT_AFTER);
-                self.wake(at);
+            if let Some(since) = backlog.fresh_since {
+                self.wake(since.plus(CHECKPOINT_AFTER));
             }
             return false;
         }
@@ -141,7 +140,7 @@ impl<D: Disk> Pump<D> {
         let records = Arc::new(Records::new(records));
         let progress = checkpoint.as_ref().map(frame::progress);
         let checkpoint = checkpoint.map(|proof| {
-            backlog.fresh = (0, 0);
+            (backlog.fresh_since, backlog.fresh_bytes) = (None, 0);
             let proven = backlog.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)).collect();
             Checkpoint { proof, proven }
         });
@@ -191,11 +190,17 @@ impl<D: Disk> Pump<D> {
             checkpoints.push(batch.checkpoint.take());
             entries.extend(batch.into_entries());
         }
+        // Whole records may lie behind the last durable one, and the next start would take them for new ones, behind what
+        // followed them another way. Whatever is written next begins a segment that says where they end.
+        let left = matches!(error, WalError::Poisoned { .. } | WalError::Io { .. });
         if let Some(backlog) = &mut self.backlog {
             backlog.full = false;
-            if checkpoints.iter().any(Option::is_some) {
-                backlog.fresh.0 = backlog.fresh.0.max(1);
+            if left || checkpoints.iter().any(Option::is_some) {
+                backlog.owe_progress(now);
             }
+        }
+        if left {
+            entries.iter_mut().for_each(|entry: &mut Entry| entry.duty.attempted = true);
         }
         self.not_appended(entries, error, now);
         for checkpoint in checkpoints {

@@ -72,9 +72,9 @@ pub(super) struct Backlog<D: Disk> {
     /// What was delivered beyond the progress on disk. Until that covers it a crash would deliver it again, so no later
     /// record of its key may go another way. Bounded by the window.
     pub(super) unproven: Vec<(u64, Bucket)>,
-    /// Delivered since the last checkpoint: records, bytes, and since when.
-    pub(super) fresh: (u64, u64),
-    pub(super) fresh_since: Nanos,
+    /// Since when progress is owed to the disk, and bytes that were delivered meanwhile.
+    pub(super) fresh_since: Option<Nanos>,
+    pub(super) fresh_bytes: u64,
     checkpoint_bytes: u64,
     /// Runs that a checkpoint may tell of.
     pub(super) runs_max: usize,
@@ -123,8 +123,8 @@ impl<D: Disk> Backlog<D> {
             read_retry_at: now,
             window_bytes: 0,
             unproven: Vec::new(),
-            fresh: (0, 0),
-            fresh_since: now,
+            fresh_since: None,
+            fresh_bytes: 0,
             checkpoint_bytes: replay.checkpoint_bytes,
             truncating: None,
             truncate_to: 0,
@@ -209,22 +209,25 @@ impl<D: Disk> Backlog<D> {
         self.unproven.push((seq, bucket));
         self.records = self.records.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes as u64);
-        if self.fresh.0 == 0 {
-            self.fresh_since = now;
-        }
-        self.fresh = (self.fresh.0 + 1, self.fresh.1 + bytes as u64);
+        self.owe_progress(now);
+        self.fresh_bytes += bytes as u64;
         let waiting = self.waiting.remove(&seq)?;
         self.due.remove(&(waiting.deadline, seq));
         Some((waiting.answer, waiting.asked))
     }
 
+    /// Progress is to be made durable, whether or not more is delivered.
+    pub(super) fn owe_progress(&mut self, now: Nanos) {
+        let _ = self.fresh_since.get_or_insert(now);
+    }
+
     /// The progress that should be made durable now.
     pub(super) fn checkpoint(&self, now: Nanos) -> Option<Proof> {
-        let (records, bytes) = self.fresh;
-        let due = bytes >= self.checkpoint_bytes
+        let since = self.fresh_since?;
+        let due = self.fresh_bytes >= self.checkpoint_bytes
             || self.records == 0
-            || now >= self.fresh_since.plus(CHECKPOINT_AFTER);
-        (records > 0 && due).then(|| self.progress.proof(self.runs_max))
+            || now >= since.plus(CHECKPOINT_AFTER);
+        due.then(|| self.progress.proof(self.runs_max))
     }
 
     /// The queue's entries whose time is over, and when the next one's is. One that is in a call, too, stays: its caller
@@ -276,7 +279,7 @@ impl<D: Disk> Backlog<D> {
 
     /// The last progress, and the end of the logs.
     pub(super) async fn close(&mut self) {
-        if self.fresh.0 > 0 {
+        if self.fresh_since.is_some() {
             let progress = frame::progress(&self.progress.proof(self.runs_max));
             if let Err(error) = self.spill.append(Batch::Frames(vec![progress]), &Chain::default()).await {
                 tracing::warn!(
