@@ -16,7 +16,8 @@ use std::time::Duration;
 pub enum Left {
     /// Nothing: no sink ever saw it, and it will not be sent.
     Nothing,
-    /// A sink was called and did not answer for it: it may have been written. It will not be sent again.
+    /// It may have been written, and may still be: a sink was called and did not answer, or it is on its way to a disk that does
+    /// not. Whoever sends it again gives it the same id, else nobody can tell that it is a repeat.
     Unknown,
     /// It is on disk, and will be delivered.
     Spilled,
@@ -26,7 +27,7 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nothing => "it was not sent and will not be",
-            Self::Unknown => "it may have been written, and will not be sent again",
+            Self::Unknown => "it may have been written, or may still be",
             Self::Spilled => "it is on disk and will be delivered",
         })
     }

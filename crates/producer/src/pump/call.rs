@@ -117,8 +117,9 @@ impl<D: Disk> Pump<D> {
         let most = self.lanes[at].live.len().min(records_max);
         let (mut bytes, mut sent, mut records) = (0, Vec::with_capacity(most), Vec::with_capacity(most));
         let mut deadline = Nanos(u64::MAX);
-        // What is on disk is soon delivered: those that follow it wait here, and the others pass them.
-        let drains = self.backlog.as_ref().is_some_and(Backlog::is_draining);
+        // What is on disk is soon delivered, but while the producer closes: those that follow it wait here, and the others pass
+        // them.
+        let drains = self.closing.is_none() && self.backlog.as_ref().is_some_and(Backlog::is_draining);
         let mut waits = Vec::new();
         while let Some(weight) = self.lanes[at].live.front().map(|entry| entry.duty.weight) {
             if !sent.is_empty() && (bytes + weight > bytes_max || sent.len() >= records_max) {

@@ -26,8 +26,10 @@ use std::time::Duration;
 /// Progress is made durable after so long at the latest.
 pub(super) const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 
-/// Below this the rest of a backlog is waited for in memory.
+/// Below this the rest of a backlog is waited for in memory,
 const DRAINING_BYTES: u64 = 1 << 20;
+/// where the replay's rate gives it no longer than this.
+const DRAINING_TIME: Duration = Duration::from_secs(1);
 
 /// A caller that waits for a record on disk to be delivered.
 pub(super) struct Waiting {
@@ -173,6 +175,7 @@ impl<D: Disk> Backlog<D> {
     /// never quiet would go by the disk for ever.
     pub(super) fn is_draining(&self) -> bool {
         self.bytes <= DRAINING_BYTES
+            && self.pacer.time(self.bytes) <= DRAINING_TIME
             && self.read_next >= self.next
             && self.reading.is_none()
             && !self.has_queue()

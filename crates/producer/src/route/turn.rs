@@ -45,11 +45,14 @@ impl Pacer {
         self.next
     }
 
+    /// How long so many bytes take at least.
+    pub(crate) fn time(&self, bytes: u64) -> Duration {
+        self.bytes_per_second
+            .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes as f64 / rate as f64))
+    }
+
     pub(crate) fn spend(&mut self, now: Nanos, bytes: usize) {
-        if let Some(rate) = self.bytes_per_second {
-            let took = Duration::from_secs_f64(bytes as f64 / rate as f64);
-            self.next = self.next.max(now).plus(took);
-        }
+        self.next = self.next.max(now).plus(self.time(bytes as u64));
     }
 }
 

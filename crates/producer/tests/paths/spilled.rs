@@ -194,7 +194,7 @@ fn a_record_that_fails_alone_holds_up_no_other_key() {
 fn a_key_that_waits_for_the_last_on_disk_holds_up_no_other() {
     let world = World::new();
     let mut options = ProducerOptions { lanes: 1, ..options() };
-    options.replay.bytes_per_second = Some(2_000);
+    options.replay.bytes_per_second = Some(60_000);
     live(&world.clock, async {
         let producer = world.open(options).unwrap();
         world.shelf.set(Mood::Down);
@@ -253,4 +253,40 @@ fn what_calls_that_took_long_delivered_is_not_read_again() {
     });
     world.shelf.judge().unwrap();
     assert_eq!(world.shelf.count("k80", 80), 1);
+}
+
+#[test]
+fn a_record_behind_a_slow_replay_or_a_closing_producer_has_its_receipt_from_the_disk() {
+    // The first call from the disk takes the rate for so long that its progress is written before the next may go.
+    for (bytes_per_second, closes) in [(10_000, false), (60_000, true)] {
+        let world = World::new();
+        let mut options = options();
+        options.replay.bytes_per_second = Some(bytes_per_second);
+        live(&world.clock, async {
+            let producer = world.open(options).unwrap();
+            world.shelf.set(Mood::Down);
+            let mut backlog: Vec<_> = (0..300).map(|n| outgoing("a", n)).collect();
+            backlog[0].record.value = format!("a:0:{}", "x".repeat(100_000)).into();
+            assert!(producer.send_all::<Synced>(backlog).await.iter().all(Result::is_ok));
+            world.shelf.set(Mood::Up);
+            until(&producer, |s| s.state == State::Replaying && s.replayed_records > 0).await;
+            tokio::time::sleep(SECOND + SECOND / 4).await;
+            assert_eq!(producer.snapshot().replayed_records, 1);
+            let begun = world.clock.now();
+            let follower = producer.send::<Synced>(outgoing("a", 300));
+            let close = async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if closes {
+                    producer.close(20 * SECOND).await;
+                }
+            };
+            let (receipt, ()) = tokio::join!(follower, close);
+            let (receipt, took) = (receipt.unwrap(), world.clock.now().since(begun));
+            assert!(
+                matches!(receipt.place, Safe::Spilled { .. }) && took < SECOND / 4,
+                "{receipt:?} {took:?}"
+            );
+        });
+        world.shelf.judge().unwrap();
+    }
 }
