@@ -188,6 +188,29 @@ fn what_the_disk_refused_and_the_sink_took_does_not_come_back_in_the_next_life()
 }
 
 #[test]
+fn what_is_put_aside_and_the_disk_does_not_take_is_not_sent_behind_its_key() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options());
+        world.shelf.set(Mood::Down);
+        for n in 0..2 {
+            producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+        }
+        // One call has both: the first is refused for good, and the second taken.
+        world.script(REFUSED.into_iter().chain(REFUSED));
+        world.shelf.set(Mood::RefuseFirst);
+        until(&producer, |s| s.spill_trouble.is_some()).await;
+        assert_eq!(world.shelf.of("a"), "1");
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.refused_records == 1 && s.backlog_records == 0).await;
+        assert!(world.is_played(), "nothing was refused");
+        producer.send::<Synced>(outgoing("a", 2)).await.unwrap();
+        producer.close(Duration::from_secs(1)).await;
+    });
+    assert_eq!(world.shelf.of("a"), "1 2");
+}
+
+#[test]
 fn what_follows_a_call_that_takes_long_follows_all_of_it_to_the_disk() {
     let world = World::new();
     live(&world.clock, async {

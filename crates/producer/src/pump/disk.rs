@@ -2,7 +2,7 @@
 
 use super::hold::Held;
 use super::lane::Stored;
-use super::replay::NoRoomAside;
+use super::park::NoRoomAside;
 use super::underway::Appends;
 use super::{Done, Pump};
 use crate::answer::Answer;

@@ -11,6 +11,7 @@ mod disk;
 mod expire;
 mod hold;
 mod lane;
+mod park;
 mod replay;
 mod settle;
 mod show;
@@ -44,7 +45,8 @@ enum Done {
     Read(Result<Frames, WalError>),
     Truncated(Result<u64, WalError>),
     Probed(hold::Probe, Answers),
-    Parked { lane: usize, sink: usize, refused: replay::Refused, done: Result<(), Fault> },
+    Parked(park::Parking, Result<(), Fault>),
+    ParkAgain(park::Parking),
 }
 
 /// The producer is closing.
@@ -175,7 +177,8 @@ impl<D: Disk> Pump<D> {
             Done::Read(read) => self.read(read, now),
             Done::Truncated(truncated) => self.truncated(truncated),
             Done::Probed(probe, answers) => self.probed(probe, answers, now),
-            Done::Parked { lane, sink, refused, done } => self.parked(lane, sink, refused, done, now),
+            Done::Parked(parking, done) => self.parked(parking, done, now),
+            Done::ParkAgain(parking) => self.park_again(parking),
         }
     }
 

@@ -1,18 +1,16 @@
-//! From the disk to the sink: read ahead a little, sent in order, put aside where a sink refuses for good.
+//! From the disk to the sink: read ahead a little, sent in order.
 
 use super::disk::Backlog;
 use super::lane::{Answers, Replayed, Stored};
+use super::park::Refused;
 use super::settle::in_order;
 use super::{Done, Pump};
-use crate::error::SendError;
 use crate::spill::frame::Content;
 use crate::spill::keys::Bucket;
 use crate::spill::unpack::Unpacked;
 use crate::stats::Path;
 use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::{Disk, Frames, WalError};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// After a read that failed.
@@ -23,14 +21,6 @@ const READ_AGAIN: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 1 << 20;
 /// Read ahead while the sink is away: enough to ask it whether it is back.
 const PROBE_BYTES: usize = 64 << 10;
-
-/// Why what a sink refused is not put aside.
-#[derive(Debug, thiserror::Error)]
-#[error("what sinks refused for good has used up its room: `seawall wal export --which refused` prints it")]
-pub(super) struct NoRoomAside;
-
-/// Records that a sink refused for good, with what it said.
-pub(super) type Refused = Vec<(Replayed, Fault)>;
 
 impl<D: Disk> Backlog<D> {
     /// What calls that took long delivered is not read, and its segments may be gone.
@@ -195,101 +185,5 @@ impl<D: Disk> Pump<D> {
             self.park(at, sink, refused);
         }
         left
-    }
-
-    /// Whether there is room aside for what a sink refused for good. Where there is none, that stays like what failed, and is
-    /// told.
-    fn note_refused(&mut self, load: &[Replayed], answers: &Answers) -> bool {
-        let Some(backlog) = &mut self.backlog else { return true };
-        let refused = load.iter().zip(answers).filter_map(|(replayed, answer)| match answer {
-            Err(fault) if fault.class() == Class::Permanent => Some((replayed, fault)),
-            _ => None,
-        });
-        let kept: Vec<_> =
-            refused.clone().map(|(replayed, fault)| (fault.to_string(), replayed.outgoing.clone())).collect();
-        if kept.is_empty() || backlog.can_refuse(&kept) {
-            return true;
-        }
-        let numbers = refused.map(|(replayed, _)| replayed.stored.seq).collect();
-        self.not_aside(numbers);
-        false
-    }
-
-    /// These were refused for good, and there is no room for them aside.
-    fn not_aside(&mut self, numbers: Vec<u64>) {
-        let Some(backlog) = &mut self.backlog else { return };
-        let first = backlog.not_aside.is_empty();
-        backlog.not_aside.extend(numbers);
-        if first {
-            self.show_trouble(&NoRoomAside);
-        }
-    }
-
-    /// Puts aside what a sink refused for good. Its receipt was given, so it is kept, for a person.
-    /// Where there is no room for it, it stays on disk and holds up its own key.
-    pub(super) fn park(&mut self, at: usize, sink: usize, refused: Refused) {
-        let Some(backlog) = &mut self.backlog else { return };
-        let kept: Vec<_> =
-            refused.iter().map(|(record, fault)| (fault.to_string(), record.outgoing.clone())).collect();
-        if !backlog.can_refuse(&kept) {
-            return self.not_parked(at, refused);
-        }
-        self.lanes[at].parking.extend(refused.iter().map(|(record, _)| record.stored.seq));
-        let parked = backlog.spill.refuse(&kept);
-        backlog.room = backlog.spill.room();
-        self.work.push(Box::pin(async move {
-            let done = parked.await.map_err(Fault::from);
-            Done::Parked { lane: at, sink, refused, done }
-        }));
-    }
-
-    fn not_parked(&mut self, at: usize, refused: Refused) {
-        let now = self.shared.clock.now();
-        self.not_aside(refused.iter().map(|(record, _)| record.stored.seq).collect());
-        let left = self.hold(at, refused.into_iter().map(|(record, _)| record).collect(), now);
-        if !left.is_empty() {
-            self.back_to_lane(at, left, now);
-        }
-    }
-
-    /// Records of the replay that are asked for again, and their lane waits for it.
-    fn back_to_lane(&mut self, at: usize, records: Vec<Replayed>, now: Nanos) {
-        let lane = &mut self.lanes[at];
-        lane.replay.extend(records);
-        lane.replay.make_contiguous().sort_by_key(|record| record.stored.seq);
-        lane.partly += 1;
-        lane.retry_at = now.plus(self.shared.options.backoff.delay(lane.partly, 0));
-    }
-
-    pub(super) fn parked(
-        &mut self,
-        at: usize,
-        sink: usize,
-        refused: Refused,
-        done: Result<(), Fault>,
-        now: Nanos,
-    ) {
-        self.lanes[at].parking.retain(|seq| !refused.iter().any(|(record, _)| record.stored.seq == *seq));
-        let Some(backlog) = &mut self.backlog else { return };
-        if let Err(fault) = done {
-            self.back_to_lane(at, refused.into_iter().map(|(record, _)| record).collect(), now);
-            return self.show_trouble(fault.error());
-        }
-        let mut answers = Vec::new();
-        for (record, fault) in &refused {
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
-            let waited = backlog.deliver(record.stored, now);
-            answers.extend(waited.map(|(answer, _)| (answer, fault.clone())));
-        }
-        backlog.room = backlog.spill.room();
-        self.shared.stats.refused.fetch_add(refused.len() as u64, Relaxed);
-        for (mut answer, fault) in answers {
-            let sink = Arc::clone(&self.shared.targets[sink].name);
-            answer.settle(Err(SendError::Refused { sink, fault }));
-            self.free(0, 1);
-        }
-        if let Some((_, fault)) = refused.first() {
-            self.show_refused(refused.len() as u64, fault);
-        }
     }
 }

@@ -44,6 +44,8 @@ pub enum Mood {
     RefuseOne,
     /// Takes those of one key, and refuses all others for good.
     RefuseAllBut(&'static str),
+    /// Refuses those with the number 0 for good, and takes all others.
+    RefuseFirst,
     Panic,
 }
 
@@ -248,10 +250,15 @@ impl Sink for Shelf {
                 self.inner.lock().unwrap().refused.extend(records.iter().map(named));
                 answers = all(failed(Class::Permanent, "never"));
             }
-            Mood::RefuseOne | Mood::RefuseAllBut(_) => {
+            Mood::RefuseOne | Mood::RefuseAllBut(_) | Mood::RefuseFirst => {
                 for (outgoing, answer) in records.iter().zip(&mut answers) {
-                    let key = named(outgoing).0;
-                    if if let Mood::RefuseAllBut(kept) = mood { key != kept } else { key == "a" } {
+                    let (key, n) = named(outgoing);
+                    let refuses = match mood {
+                        Mood::RefuseAllBut(kept) => key != kept,
+                        Mood::RefuseFirst => n == 0,
+                        _ => key == "a",
+                    };
+                    if refuses {
                         self.inner.lock().unwrap().refused.push(named(outgoing));
                         *answer = Err(failed(Class::Permanent, "never"));
                     } else {
