@@ -205,6 +205,8 @@ fn what_has_no_room_aside_is_not_overtaken_by_its_key() {
         let full =
             |s: &Snapshot| s.spill_trouble.as_deref().is_some_and(|why| why.contains("used up its room"));
         until(&world, &producer, full).await;
+        // What found room behind the first that did not has it, too.
+        tokio::time::sleep(Duration::from_secs(5)).await;
         // One call has both: the second is taken, and the first has no place to go.
         world.shelf.set(Mood::Down);
         until(&world, &producer, |_| world.shelf.count("z", 1) > 0).await;

@@ -185,7 +185,7 @@ impl<D: Disk> Pump<D> {
     }
 
     fn refused(&mut self, batches: Vec<Batch>, error: &WalError, now: Nanos) {
-        let (mut entries, mut checkpoints) = (Vec::new(), Vec::new());
+        let (mut entries, mut checkpoints) = (Vec::<Entry>::new(), Vec::new());
         for mut batch in batches {
             checkpoints.push(batch.checkpoint.take());
             entries.extend(batch.into_entries());
@@ -200,7 +200,9 @@ impl<D: Disk> Pump<D> {
             }
         }
         if left {
-            entries.iter_mut().for_each(|entry: &mut Entry| entry.duty.attempted = true);
+            for entry in &mut entries {
+                entry.duty.attempted = true;
+            }
         }
         self.not_appended(entries, error, now);
         for checkpoint in checkpoints {

@@ -49,8 +49,7 @@ impl<D: Disk> Pump<D> {
             if now < patience {
                 self.wake(patience);
             } else {
-                self.stall(at);
-                self.spill_lane_stalled(at, now);
+                self.on_taking_long(at, now);
             }
             return;
         }
@@ -208,10 +207,21 @@ impl<D: Disk> Pump<D> {
         }
     }
 
-    /// What waits behind a call that takes long does not wait for it.
-    fn spill_lane_stalled(&mut self, at: usize, now: Nanos) {
-        if self.backlog.as_ref().is_some_and(|backlog| backlog.is_usable(now)) {
-            self.spill_lane(at);
+    /// A call takes long: its records queue for the disk, and so does what waits behind it. Not while the disk is known to
+    /// take nothing: the call's answers would wait for it, too.
+    fn on_taking_long(&mut self, at: usize, now: Nanos) {
+        match &self.backlog {
+            Some(backlog) if !backlog.is_usable(now) => {
+                let again = backlog.retry_at;
+                if let Some(flight) = &mut self.lanes[at].flight {
+                    flight.stalled = true;
+                }
+                self.wake(again);
+            }
+            _ => {
+                self.stall(at);
+                self.spill_lane(at);
+            }
         }
     }
 
@@ -238,6 +248,12 @@ impl<D: Disk> Pump<D> {
         lane.failed_at = if ok { None } else { Some(now) };
         let partly = own || (ok && faults().any(failed));
         lane.partly = if partly { lane.partly + 1 } else { 0 };
+        if ok {
+            self.failed = 0;
+        } else if !own {
+            // It may be what this lane has that fails, and not the sink: another lane asks next.
+            (self.failed, self.first) = (self.failed.saturating_add(1), (at + 1) % self.lanes.len());
+        }
         if own {
             self.selector.on_abandoned(flight.grant);
         } else if let Some(switch) = self.selector.on_result(now, flight.grant, Reported { ok, retry_after })
@@ -259,7 +275,8 @@ impl<D: Disk> Pump<D> {
             Load::Replay(load) => {
                 let replayed = |(stored, outgoing)| Replayed { stored, outgoing };
                 let load = load.into_iter().zip(records).map(replayed).collect();
-                self.settle_replay(at, sink, load, answers, partly.then_some(now))
+                let alone = !ok && self.is_all_there_is(at);
+                self.settle_replay(at, sink, load, answers, (partly || alone).then_some(now))
             }
         };
         if partly && left {

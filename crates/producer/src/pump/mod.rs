@@ -82,6 +82,10 @@ pub(crate) struct Pump<D: Disk> {
     /// When to look again, at the latest.
     wake_at: Nanos,
     shown: show::Shown,
+    /// The lane that is looked at first.
+    first: usize,
+    /// Whole calls that failed in a row.
+    failed: u32,
 }
 
 impl<D: Disk> Pump<D> {
@@ -104,6 +108,8 @@ impl<D: Disk> Pump<D> {
             closing: None,
             wake_at: now,
             shown: show::Shown::default(),
+            first: 0,
+            failed: 0,
         };
         pump.show_found();
         pump.show(now);
@@ -148,8 +154,8 @@ impl<D: Disk> Pump<D> {
     /// One look at everything.
     fn turn(&mut self, now: Nanos) {
         self.expire(now);
-        for lane in 0..self.lanes.len() {
-            self.dispatch(lane, now);
+        for nth in 0..self.lanes.len() {
+            self.dispatch((self.first + nth) % self.lanes.len(), now);
         }
         self.probe_held(now);
         self.read_on(now);

@@ -19,8 +19,10 @@ const READ_RETRY: Duration = Duration::from_secs(5);
 const READ_AGAIN: Duration = Duration::from_millis(100);
 /// Read at a time at most.
 const READ_BYTES: usize = 1 << 20;
-/// Read ahead while the sink is away: enough to ask it whether it is back.
+/// Read ahead while the sink is away: enough to ask it whether it is back. Each time it says no, so many times more, because
+/// something else may be what it takes.
 const PROBE_BYTES: usize = 64 << 10;
+const PROBE_TIMES: usize = 4;
 
 impl<D: Disk> Backlog<D> {
     /// What calls that took long delivered is not read, and its segments may be gone.
@@ -39,7 +41,7 @@ impl<D: Disk> Pump<D> {
     pub(super) fn read_on(&mut self, now: Nanos) {
         let mut window = self.shared.options.replay.window_bytes;
         if !self.selector.is_up(now) {
-            window = window.min(PROBE_BYTES);
+            window = window.min(PROBE_BYTES.saturating_mul(PROBE_TIMES.saturating_pow(self.failed)));
         }
         let Some(backlog) = &mut self.backlog else { return };
         backlog.pass_delivered();
@@ -61,6 +63,18 @@ impl<D: Disk> Pump<D> {
         backlog.reading = Some(backlog.read_next);
         let read = backlog.spill.read(backlog.read_next, READ_BYTES.min(window));
         self.work.push(Box::pin(async move { Done::Read(read.await) }));
+    }
+
+    /// Whether the lane's records are all that the window has room for: then nothing else can show whether it is they that
+    /// fail, or the sink.
+    pub(super) fn is_all_there_is(&self, at: usize) -> bool {
+        let others = self.lanes.iter().enumerate().filter(|(other, _)| *other != at);
+        let idle = others.into_iter().all(|(_, lane)| lane.is_idle() && lane.replay.is_empty());
+        let window = self.shared.options.replay.window_bytes;
+        let full = |backlog: &Backlog<D>| {
+            backlog.window_bytes >= window && backlog.reading.is_none() && backlog.read_next < backlog.next
+        };
+        idle && self.lanes[at].live.is_empty() && self.backlog.as_ref().is_some_and(full)
     }
 
     pub(super) fn read(&mut self, read: Result<Frames, WalError>, now: Nanos) {

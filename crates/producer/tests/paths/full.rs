@@ -1,8 +1,8 @@
 //! At the end of memory and disk.
 
 use crate::stage::{Mood, outgoing};
-use crate::{World, options, until};
-use seawall_core::{Fault, Outgoing};
+use crate::{SECOND, World, options, until};
+use seawall_core::{Clock, Fault, Outgoing};
 use seawall_producer::{
     Event, Happening, ProducerOptions, Replicated, SendError, SpillOptions, State, Synced,
 };
@@ -125,4 +125,42 @@ fn a_disk_full_of_something_else_is_named() {
         let fault = Fault::from(error);
         assert_eq!(fault.class(), seawall_core::Class::Transient);
     });
+}
+
+#[test]
+fn a_slow_sink_is_not_waited_for_longer_because_the_disk_is_full() {
+    let mut world = World::new();
+    world.shelf.latency = Duration::from_millis(600);
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        world.disk.set_faults(Faults { space_bytes: 1, ..Faults::default() });
+        world.shelf.set(Mood::Down);
+        let sized = |n: u64| {
+            let mut outgoing = outgoing("a", n);
+            outgoing.record.value = format!("a:{n}:{}", "x".repeat(500_000)).into();
+            outgoing
+        };
+        let mut n = 0;
+        while producer.send::<Synced>(sized(n)).await.is_ok() {
+            n += 1;
+        }
+        // It takes other keys alone, so that no room comes back.
+        world.shelf.set(Mood::Alone);
+        producer.send::<Replicated>(outgoing("b", 0)).await.unwrap();
+        // One more for the disk, which is asked again and again.
+        let waits = tokio::spawn({
+            let producer = producer.clone();
+            async move { producer.send::<Synced>(sized(n + 1)).await }
+        });
+        tokio::time::sleep(10 * SECOND).await;
+        assert!(producer.snapshot().spill_trouble.is_some(), "the disk takes nothing");
+        for n in 0..5 {
+            let begun = world.clock.now();
+            producer.send::<Replicated>(outgoing(&format!("k{n}"), n)).await.unwrap();
+            let took = world.clock.now().since(begun);
+            assert!(took < SECOND, "the sink had answered: {took:?}");
+        }
+        assert!(!waits.is_finished());
+    });
+    world.shelf.judge().unwrap();
 }

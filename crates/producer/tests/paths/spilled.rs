@@ -290,3 +290,36 @@ fn a_record_behind_a_slow_replay_or_a_closing_producer_has_its_receipt_from_the_
         world.shelf.judge().unwrap();
     }
 }
+
+#[test]
+fn what_lies_in_front_and_fails_does_not_pass_for_the_sink() {
+    let big = |key: &str, n: u64| {
+        let mut outgoing = outgoing(key, n);
+        outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(50_000)).into();
+        outgoing
+    };
+    // All of it fits into the window, and less than what is in front.
+    for window_bytes in [16 << 20, 200_000] {
+        let world = World::new();
+        let mut options = ProducerOptions { batch_bytes: 60_000, record_bytes_max: 60_000, ..options() };
+        options.replay.window_bytes = window_bytes;
+        live(&world.clock, async {
+            let producer = world.open(options).unwrap();
+            world.shelf.set(Mood::Down);
+            for n in 0..20 {
+                producer.send::<Synced>(big("a", n)).await.unwrap();
+            }
+            for key in ["b", "d", "e"] {
+                producer.send::<Synced>(big(key, 0)).await.unwrap();
+            }
+            // Everything in front fails, and nothing else: no call of it tells that the sink is there.
+            world.shelf.set(Mood::Alone);
+            until(&producer, |s| s.backlog_records == 20).await;
+            producer.send::<Replicated>(outgoing("b", 1)).await.unwrap();
+            world.shelf.set(Mood::Up);
+            until(&producer, |s| s.backlog_records == 0 && s.state == State::Direct).await;
+        });
+        world.shelf.judge().unwrap();
+        assert_eq!(world.shelf.taken().len(), 24, "each once");
+    }
+}
