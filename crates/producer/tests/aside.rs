@@ -10,7 +10,8 @@ use seawall_core::{Outgoing, WallMs};
 use seawall_producer::spill::by_hand::{self, Part};
 use seawall_producer::spill::look;
 use seawall_producer::{
-    Driver, OpenError, Producer, ProducerOptions, SendError, Snapshot, SpillOptions, State, Synced, Target,
+    Driver, OpenError, Producer, ProducerOptions, ReplayOptions, Replicated, SendError, Snapshot,
+    SpillOptions, State, Synced, Target,
 };
 use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
@@ -37,6 +38,10 @@ impl World {
     }
 
     fn open(&self) -> Producer {
+        self.open_with(None, ProducerOptions::default().batch_records)
+    }
+
+    fn open_with(&self, bytes_per_second: Option<u64>, batch_records: usize) -> Producer {
         let spill = SpillOptions { disk_bytes_max: DISK, ..SpillOptions::new("/spill", "tests") };
         let options = ProducerOptions {
             spill: Some(spill),
@@ -45,6 +50,8 @@ impl World {
             batch_bytes: 60_000,
             max_block: Duration::from_secs(1),
             timeout: Duration::from_secs(2),
+            batch_records,
+            replay: ReplayOptions { bytes_per_second, ..ReplayOptions::default() },
             ..ProducerOptions::default()
         };
         let targets = vec![Target::new("kafka", self.shelf.clone())];
@@ -246,4 +253,43 @@ fn what_an_earlier_life_put_aside_counts() {
         assert!(last < 150, "{last}: the room of those kept aside was given away");
         world.is_within_the_budget();
     });
+}
+
+#[test]
+fn progress_that_frees_nothing_stays_within_the_budget() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open_with(Some(100), 1);
+        world.shelf.set(Mood::Down);
+        // Every other record is of a key that fails alone, the first among them: nothing before it is ever free.
+        let key = |n: u64| match n {
+            n if n.is_multiple_of(2) => "a",
+            0..500 => "b",
+            _ => "d",
+        };
+        let mut n = 0;
+        while producer.send::<Synced>(outgoing(key(n), n)).await.is_ok() {
+            n += 1;
+        }
+        assert!(n > 2_000, "{n}");
+        world.shelf.set(Mood::Alone);
+        for _ in 0..10_000 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            world.is_within_the_budget();
+        }
+        let snapshot = producer.snapshot();
+        assert!(snapshot.replayed_records > 300, "{snapshot:#?}");
+        // A key of which nothing is left on disk goes its way, whether or not that could be written.
+        while producer.send::<Synced>(sized("c", n, VALUE)).await.is_ok() {
+            n += 1;
+        }
+        producer.send::<Replicated>(outgoing("b", n)).await.unwrap();
+        world.is_within_the_budget();
+        world.shelf.set(Mood::Up);
+        producer.close(Duration::ZERO).await;
+        let producer = world.open();
+        until(&world, &producer, |s| s.backlog_records == 0).await;
+        producer.close(Duration::from_secs(1)).await;
+    });
+    world.shelf.judge().unwrap();
 }

@@ -3,7 +3,7 @@
 //! The next batch is made, and waits at the log, while the one before is written: the log's thread goes from one sync to
 //! the next. They are a [`Chain`], so when one is refused, so are those behind it, and all of them come back in order.
 
-use super::disk::{Backlog, CHECKPOINT_AFTER, Waiting};
+use super::disk::{Backlog, Waiting};
 use super::lane::{Flight, Lane, Load, Sent, Stored};
 use super::underway::{Batch, Checkpoint, Outcome};
 use super::{Done, Pump};
@@ -105,10 +105,10 @@ impl<D: Disk> Pump<D> {
         if !backlog.appends.is_open(backlog.spill.appends_max()) {
             return false;
         }
-        let checkpoint = backlog.checkpoint(now);
+        let mut checkpoint = backlog.checkpoint(now);
         if backlog.queue.is_empty() && checkpoint.is_none() {
-            if let Some(since) = backlog.fresh_since {
-                self.wake(since.plus(CHECKPOINT_AFTER));
+            if let Some(at) = backlog.checkpoint_at() {
+                self.wake(at);
             }
             return false;
         }
@@ -126,6 +126,12 @@ impl<D: Disk> Pump<D> {
                 Draft::default()
             }
         };
+        if draft.entries.is_empty()
+            && let Some(backlog) = &mut self.backlog
+            && let Some(proof) = checkpoint.take_if(|proof| !backlog.takes_progress(proof))
+        {
+            backlog.leave_out(&proof, now);
+        }
         if draft.entries.is_empty() && checkpoint.is_none() {
             return false;
         }
@@ -223,6 +229,9 @@ impl<D: Disk> Pump<D> {
             }
         } else {
             backlog.unproven.extend(proven);
+        }
+        if durable {
+            backlog.proven = backlog.proven.max(proof.watermark);
         }
         self.truncate(proof.watermark);
     }

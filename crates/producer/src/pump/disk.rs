@@ -23,8 +23,12 @@ use seawall_wal::{Chain, Disk, Frame, WalError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// Progress is made durable after so long at the latest.
-pub(super) const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+/// Progress is made durable after so long at the latest,
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+/// or after as much for each of the runs that it tells of, each of which takes some bytes of the disk,
+const CHECKPOINT_AFTER_RUN: Duration = Duration::from_millis(1);
+/// and as many bytes delivered.
+const CHECKPOINT_BYTES_RUN: u64 = 32;
 
 /// Below this the rest of a backlog is waited for in memory,
 const DRAINING_BYTES: u64 = 1 << 20;
@@ -78,6 +82,8 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) fresh_since: Option<Nanos>,
     pub(super) fresh_bytes: u64,
     checkpoint_bytes: u64,
+    /// Up to where the progress on disk says that everything was delivered.
+    pub(super) proven: u64,
     /// Runs that a checkpoint may tell of.
     pub(super) runs_max: usize,
     /// Up to where the log is being truncated.
@@ -103,6 +109,7 @@ impl<D: Disk> Backlog<D> {
             batch_bytes: options.batch_bytes,
             runs_max: runs_max(options.segment_bytes()),
             read_next: found.progress.watermark(),
+            proven: found.progress.watermark(),
             keys: found.keys,
             progress: found.progress,
             next: found.next,
@@ -226,11 +233,35 @@ impl<D: Disk> Backlog<D> {
 
     /// The progress that should be made durable now.
     pub(super) fn checkpoint(&self, now: Nanos) -> Option<Proof> {
-        let since = self.fresh_since?;
-        let due = self.fresh_bytes >= self.checkpoint_bytes
-            || self.records == 0
-            || now >= since.plus(CHECKPOINT_AFTER);
-        due.then(|| self.progress.proof(self.runs_max))
+        let bytes = self.checkpoint_bytes.max(CHECKPOINT_BYTES_RUN * self.told_runs() as u64);
+        let due = self.fresh_bytes >= bytes || self.records == 0 || now >= self.checkpoint_at()?;
+        (due && self.fresh_since.is_some()).then(|| self.progress.proof(self.runs_max))
+    }
+
+    /// When progress is to be written at the latest, where it is owed.
+    pub(super) fn checkpoint_at(&self) -> Option<Nanos> {
+        let runs = CHECKPOINT_AFTER_RUN * self.told_runs() as u32;
+        Some(self.fresh_since?.plus(CHECKPOINT_AFTER.max(runs)))
+    }
+
+    /// Runs that a progress would tell of.
+    fn told_runs(&self) -> usize {
+        self.progress.runs().min(self.runs_max)
+    }
+
+    /// Whether a progress is worth its room on the disk, or there is plenty.
+    pub(super) fn takes_progress(&self, proof: &Proof) -> bool {
+        let bytes = frame::progress(proof).len() as u64;
+        proof.watermark > self.proven || self.room.takes_beside(bytes, self.appends.bytes())
+    }
+
+    /// A progress that has no room is left out: what it would have proven is delivered again by a life after a crash, and
+    /// keeps nobody waiting.
+    pub(super) fn leave_out(&mut self, proof: &Proof, now: Nanos) {
+        for (_, bucket) in self.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)) {
+            self.keys.deliver(bucket);
+        }
+        (self.fresh_since, self.fresh_bytes) = (Some(now), 0);
     }
 
     /// The queue's entries whose time is over, and when the next one's is. One that is in a call, too, stays: its caller
@@ -406,6 +437,26 @@ mod tests {
         assert_eq!(expire(&mut backlog, 29), (0, Nanos(30)));
         assert_eq!(expire(&mut backlog, 30), (1, Nanos(45)));
         assert_eq!(expire(&mut backlog, 100), (2, Nanos(u64::MAX)));
+    }
+
+    #[test]
+    fn a_progress_that_tells_much_is_written_more_seldom() {
+        let mut backlog = backlog();
+        for (runs, after) in [(10, 1), (5_000, 5)] {
+            // None of them touches another, and the first of all is not delivered.
+            (0..runs).for_each(|run| backlog.progress.done(1 + 2 * run));
+            backlog.fresh_since = None;
+            backlog.owe_progress(Nanos(0));
+            backlog.records = 1;
+            let at = Nanos(after * 1_000_000_000);
+            assert_eq!(backlog.checkpoint_at(), Some(at));
+            assert!(backlog.checkpoint(Nanos(at.0 - 1)).is_none() && backlog.checkpoint(at).is_some());
+        }
+        assert_eq!(CHECKPOINT_BYTES_RUN * 5_000, 160_000, "less than a checkpoint's own");
+        backlog.fresh_bytes = 1 << 20;
+        assert!(backlog.checkpoint(Nanos(0)).is_some());
+        backlog.fresh_since = None;
+        assert!(backlog.checkpoint(Nanos(0)).is_none(), "nothing is owed");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Room {
     further: u64,
     segment: u64,
     rest: u64,
+    /// More was begun than there is room for, because writes failed: the last segment is not for records.
+    over: bool,
 }
 
 impl Room {
@@ -36,7 +38,13 @@ impl Room {
             further: max.saturating_sub(taken + AROUND),
             segment: segment.saturating_sub(AROUND),
             rest: all.saturating_sub(taken),
+            over: taken > max + segment,
         }
+    }
+
+    /// Whether `bytes` that nobody counted fit behind `in_flight` others, into the last segment or a further one.
+    pub(crate) fn takes_beside(&self, bytes: u64, in_flight: u64) -> bool {
+        in_flight + bytes <= self.last || in_flight + bytes.max(self.segment) <= self.further
     }
 
     /// What all logs together may still take once the `in_flight` bytes of a batch are written.
@@ -54,6 +62,9 @@ impl Room {
     /// the usual size for itself. Batches on their way together begin one more segment between them, because they have
     /// at most half of one.
     pub(crate) fn batch(&self, first: u64, in_flight: u64) -> Option<u64> {
+        if self.over {
+            return None;
+        }
         if in_flight == 0 {
             if first <= self.last {
                 return Some(self.last);
@@ -149,6 +160,18 @@ mod tests {
                 prop_assert!(files + UNCOUNTED * SEGMENT <= disk, "{} of {}", files, disk);
             }
         }
+    }
+
+    #[test]
+    fn segments_begun_because_others_failed_hold_no_records() {
+        let disk = 1 << 20;
+        let room = |segments: u64| {
+            let bytes = segments * SEGMENT;
+            Room::of(Extent { bytes, left: SEGMENT - 4096 }, 0, disk, SEGMENT).batch(100, 0)
+        };
+        let most = disk / SEGMENT - UNCOUNTED - 1;
+        assert!(room(most).is_some() && room(most + 1).is_some(), "one was begun for a progress");
+        assert_eq!((room(most + 2), room(most + 3)), (None, None));
     }
 
     #[test]
