@@ -262,6 +262,33 @@ fn nobody_waits_longer_than_the_timeout_for_a_call_and_a_disk_that_both_fail() {
     });
 }
 
+/// They have no order, and come from all lanes to the disk, which gives them back again and again.
+#[test]
+fn records_without_a_key_hear_at_their_own_time_while_sink_and_disk_fail() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(ProducerOptions { timeout: TIMEOUT, ..options() });
+        world.shelf.set(Mood::Down);
+        world.script(std::iter::repeat_n(false, 1_000_000));
+        let mut sends = Vec::new();
+        for n in 0..100 {
+            let producer = producer.clone();
+            sends.push(tokio::spawn(async move {
+                let begun = tokio::time::Instant::now();
+                let sent = producer.send::<Synced>(outgoing("", n)).await;
+                (sent, begun.elapsed())
+            }));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for send in sends {
+            let (sent, took) = send.await.unwrap();
+            assert!(matches!(sent, Err(SendError::TimedOut { .. })), "{sent:?}");
+            assert!(took < TIMEOUT + TIMEOUT / 10, "{took:?}");
+        }
+    });
+}
+
 /// Takes everything once it is told to, and never waits: more is delivered while progress is on its way to the disk.
 #[derive(Clone, Default)]
 struct AtOnce(Arc<Mutex<bool>>);

@@ -28,6 +28,22 @@ struct Draft {
     weight: usize,
 }
 
+/// Whose time is over first stands in front. Those with a key keep their order, and came from one lane, where it was so; those
+/// without have none, and came from all.
+fn by_deadline(keyed: Vec<Entry>, mut keyless: Vec<Entry>) -> Vec<Entry> {
+    keyless.sort_by_key(|entry| entry.duty.deadline);
+    let mut all = Vec::with_capacity(keyed.len() + keyless.len());
+    let mut keyless = keyless.into_iter().peekable();
+    for entry in keyed {
+        while let Some(earlier) = keyless.next_if(|other| other.duty.deadline < entry.duty.deadline) {
+            all.push(earlier);
+        }
+        all.push(entry);
+    }
+    all.extend(keyless);
+    all
+}
+
 /// Why the disk takes nothing although the file system would.
 #[derive(Debug, thiserror::Error)]
 #[error("the spill's budget is used up: {max} bytes for records")]
@@ -289,8 +305,17 @@ impl<D: Disk> Pump<D> {
                 back.push(entry);
             }
         }
+        self.back_to_lanes(back);
+        self.wake(at);
+        self.show_trouble(why);
+    }
+
+    /// Entries that the disk did not take, to their calls where they are in one, or in front of their lanes.
+    fn back_to_lanes(&mut self, entries: Vec<Entry>) {
         let lanes = self.lanes.len();
-        for mut entry in back.into_iter().rev() {
+        let mut back: Vec<(Vec<Entry>, Vec<Entry>)> = Vec::new();
+        back.resize_with(lanes, Default::default);
+        for mut entry in entries {
             if let Some((lane, place)) = entry.duty.shadow.take() {
                 let flight = self.lanes[lane].flight.as_mut();
                 if let Some(Flight { load: Load::Live(sent), deadline, .. }) = flight
@@ -300,13 +325,18 @@ impl<D: Disk> Pump<D> {
                     *deadline = (*deadline).min(entry.duty.deadline);
                     *sent = Sent::Mine(entry.duty);
                 }
+            } else if let Some(lane) = entry.duty.bucket.lane(lanes) {
+                back[lane].0.push(entry);
             } else {
-                let lane = entry.duty.bucket.lane(lanes).unwrap_or(0);
-                self.lanes[lane].push_back_to_front(entry);
+                self.keyless = (self.keyless + 1) % lanes;
+                back[self.keyless].1.push(entry);
             }
         }
-        self.wake(at);
-        self.show_trouble(why);
+        for (lane, (keyed, keyless)) in self.lanes.iter_mut().zip(back) {
+            for entry in by_deadline(keyed, keyless).into_iter().rev() {
+                lane.push_back_to_front(entry);
+            }
+        }
     }
 
     /// Calls that ended while records of theirs were on their way to the disk.

@@ -84,7 +84,7 @@ impl<D: Disk> Pump<D> {
     pub(super) fn hold(&mut self, at: usize, failed: Vec<Replayed>, now: Nanos) -> Vec<Replayed> {
         let options = &self.shared.options;
         let Some(backlog) = &mut self.backlog else { return failed };
-        let mut left: Vec<Replayed> = Vec::new();
+        let (mut left, mut left_keys) = (Vec::new(), BTreeSet::new());
         for record in failed {
             let keyed = record.stored.bucket.lane(1).is_some();
             if keyed && backlog.held.has(record.stored.bucket) {
@@ -95,7 +95,8 @@ impl<D: Disk> Pump<D> {
             }
             let room = backlog.held.waiting.len() + backlog.held.probing.len() < HELD_MAX
                 && backlog.held.bytes + record.stored.bytes <= options.replay.window_bytes;
-            if !room || left.iter().any(|other| keyed && other.stored.bucket == record.stored.bucket) {
+            if !room || (keyed && left_keys.contains(&record.stored.bucket)) {
+                let _ = left_keys.insert(record.stored.bucket);
                 left.push(record);
                 continue;
             }

@@ -10,6 +10,7 @@ use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use seawall_core::{Class, Durability, Fault, Nanos, Outgoing, Receipt};
 use seawall_wal::Disk;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Calls in a row of which a part failed, before that part goes to the disk.
@@ -24,13 +25,14 @@ pub(super) fn in_order(
     mut answers: Answers,
     stays: impl Fn(&Fault) -> bool,
 ) -> Answers {
-    let mut failed: Vec<(Bucket, Fault)> = Vec::new();
+    let mut failed: BTreeMap<Bucket, Fault> = BTreeMap::new();
     for (bucket, answer) in buckets.zip(&mut answers) {
         let Some(bucket) = bucket.filter(|bucket| bucket.lane(1).is_some()) else { continue };
-        let earlier = failed.iter().find(|(other, _)| *other == bucket).map(|(_, fault)| fault.clone());
-        match (&answer, earlier) {
-            (Ok(_), Some(fault)) => *answer = Err(fault),
-            (Err(fault), None) if stays(fault) => failed.push((bucket, fault.clone())),
+        match (&answer, failed.get(&bucket)) {
+            (Ok(_), Some(fault)) => *answer = Err(fault.clone()),
+            (Err(fault), None) if stays(fault) => {
+                let _ = failed.insert(bucket, fault.clone());
+            }
             _ => {}
         }
     }
@@ -66,7 +68,7 @@ impl<D: Disk> Pump<D> {
             Sent::OnDisk(stored) if stored.bucket.lane(1).is_some() => Some(stored.bucket),
             _ => None,
         };
-        let on_disk: Vec<Bucket> = sent.iter().filter_map(on_disk).collect();
+        let on_disk: BTreeSet<Bucket> = sent.iter().filter_map(on_disk).collect();
         let mut again = Vec::new();
         let mut paths = [0_u64; 4];
         let mut settled = Settled::of(sent.len());
