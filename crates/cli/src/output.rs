@@ -2,7 +2,7 @@
 
 use crate::exit::{Failure, Kind};
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 /// How a list is printed.
@@ -18,7 +18,9 @@ pub(crate) enum Format {
 /// Logs to stderr at `warn` and above, or as `SEAWALL_LOG` says (`info`, `seawall_consumer=debug`, …).
 pub(crate) fn start_logging() {
     let filter = EnvFilter::try_from_env("SEAWALL_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(true).init();
+    let colours = io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    lines.with_ansi(colours).with_target(true).init();
 }
 
 /// A line for the person, on stderr.

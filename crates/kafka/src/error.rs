@@ -1,6 +1,7 @@
 //! What can go wrong with a cluster, by name.
 
 mod code;
+mod reports;
 mod trouble;
 
 use crate::token::TokenError;

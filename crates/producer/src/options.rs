@@ -199,6 +199,13 @@ impl ProducerOptions {
             OpenError::option("linger", format!("{:?}", self.linger), want)
         })?;
         within("patience", Span(self.patience), Span(Duration::from_millis(1))..=Span(hour))?;
+        if self.spill.is_some() && self.patience >= self.timeout {
+            let want = format!(
+                "less than timeout, {:?}: a record's time would be over before it goes to the disk",
+                self.timeout
+            );
+            return Err(OpenError::option("patience", format!("{:?}", self.patience), want));
+        }
         within("call_timeout", Span(self.call_timeout), Span(self.patience)..=Span(24 * hour)).map_err(
             |_| {
                 let want = format!("at least patience, {:?}, and at most 24 h", self.patience);

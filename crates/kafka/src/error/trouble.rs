@@ -3,6 +3,7 @@
 //! A client whose login is refused, or whose TLS fails, tries again for ever; whatever is asked of it meanwhile
 //! only runs out of time. The reason comes by another way, as an event, and is kept here until an attempt fails.
 
+use super::reports::Reports;
 use super::{KafkaError, meaning};
 use crate::token::{TokenError, TokenFile};
 use rdkafka::client::OAuthToken;
@@ -12,7 +13,7 @@ use seawall_core::{Class, Clock, SystemClock};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Events that may lie before the one that matters: a line of the client's log is one, too.
 const EVENTS_MAX: usize = 64;
@@ -24,6 +25,7 @@ pub(crate) struct Trouble {
     last: Mutex<Option<(Code, String)>>,
     token: Option<TokenFile>,
     no_token: Mutex<Option<TokenError>>,
+    reports: Mutex<Reports>,
 }
 
 impl Trouble {
@@ -54,6 +56,17 @@ impl Trouble {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
             self.any.store(true, Ordering::Release);
         }
+    }
+
+    /// As [`Trouble::note`], and told to whoever reads the log: each kind seldom.
+    pub(crate) fn report(&self, client: &'static str, error: &ClientError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let told = self.reports.lock().unwrap_or_else(PoisonError::into_inner).hear(code, Instant::now());
+        match told {
+            Some(left_out) => tracing::warn!(client, %error, reason, left_out, "a Kafka client reports"),
+            None => tracing::debug!(client, %error, reason, "a Kafka client reports"),
+        }
+        self.note(error, reason);
     }
 
     /// Something worked: what was said before is over. Costs a load where nothing was said.

@@ -30,8 +30,7 @@ impl ClientContext for Deliveries {
 
     // Each record tells its own failure; these are about brokers that cannot be reached, and recover.
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::warn!(%error, reason, "the Kafka producer reports");
-        self.trouble.note(&error, reason);
+        self.trouble.report("producer", &error, reason);
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {

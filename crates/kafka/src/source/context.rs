@@ -122,10 +122,12 @@ impl ClientContext for GroupContext {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::warn!(%error, "{reason}");
-        self.trouble.note(&error, reason);
         if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) {
+            // Each is about another place.
+            tracing::warn!(%error, "{reason}");
             *lock(&self.cut) = cut_at(reason);
+        } else {
+            self.trouble.report("consumer", &error, reason);
         }
     }
 

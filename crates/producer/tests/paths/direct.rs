@@ -110,6 +110,12 @@ fn bad_records_and_options_are_named_and_cost_no_room() {
         assert!(matches!(error, SendError::Record(_)) && error.to_string().contains("129"), "{error}");
         producer.send::<Synced>(headers(HEADERS_MAX - 1)).await.unwrap();
         assert_eq!(producer.snapshot().memory_records, 0);
+        let late = ProducerOptions { timeout: SECOND, patience: SECOND, ..options() };
+        let error = world.open(late).unwrap_err();
+        assert!(
+            error.to_string().contains("patience") && error.to_string().contains("less than timeout"),
+            "{error}"
+        );
         let error = world.open_over(options(), Vec::new()).unwrap_err();
         assert!(error.to_string().contains("at least one sink"), "{error}");
         let twice = vec![Target::new("x", world.shelf.clone()), Target::new("x", world.shelf.clone())];

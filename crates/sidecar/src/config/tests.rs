@@ -106,6 +106,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nmemory = \"16MiB\"\ndisk = \"64MiB\"\nrecord_max = \"16MiB\"\nlinger = \"20s\"\ntimeout = \"30s\"\npatience = \"20s\"",
     ),
     (
+        "a record's time that is over before it goes to the disk",
+        "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\ntimeout = \"1s\"\npatience = \"1s\"",
+    ),
+    (
         "producer's numbers",
         "[ingest]\nsink = \"a\"\n[[cluster]]\nname = \"a\"\nbootstrap = [\"a:1\"]\n[producer]\nmemory_records = 0\ndurability = \"sync\"",
     ),

@@ -96,6 +96,11 @@ fn times(producer: &Producer, out: &mut Complaints) {
         let problem = format!("it is more than half of timeout = {}", producer.timeout);
         out.add(TABLE, "linger", problem, "a batch must not wait away the time of its records");
     }
+    if producer.patience >= producer.timeout {
+        let problem = format!("it is not shorter than timeout = {}", producer.timeout);
+        let fix = "it is shorter: a record's time would be over before it goes to the disk";
+        out.add(TABLE, "patience", problem, fix);
+    }
     if producer.delivery_timeout < producer.patience {
         let problem = format!("it is shorter than patience = {}", producer.patience);
         out.add(TABLE, "delivery_timeout", problem, "it is at least as long");
