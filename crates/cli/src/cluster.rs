@@ -2,12 +2,15 @@
 
 use crate::exit::{Failure, Kind};
 use seawall_core::{Class, Classify, Fault};
-use seawall_kafka::{Admin, Connection, KafkaError};
+use seawall_kafka::{Admin, Connection, KafkaError, SinkOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one question to the cluster is waited for.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// More than any record with its headers.
+const RECORD_BYTES_MAX: u64 = 20 << 20;
 
 /// Which cluster, and how to log in.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,6 +55,11 @@ pub(crate) fn connection(bootstrap: &[String], properties: Option<&Path>) -> Res
         connection.secrets.insert(name.trim().to_owned(), value.trim().to_owned().into());
     }
     Ok(connection)
+}
+
+/// A sink that takes what ingest takes: the topic's own bound decides.
+pub(crate) fn sink_options() -> SinkOptions {
+    SinkOptions { record_bytes_max: RECORD_BYTES_MAX, ..SinkOptions::default() }
 }
 
 /// A client that asks the cluster of `connection`.

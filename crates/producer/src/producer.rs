@@ -192,6 +192,7 @@ impl Producer {
             replayed_records: gauges.replayed,
             replay_left: gauges.replay_left,
             refused_records: shared.stats.refused.load(Relaxed),
+            refused_kept: shared.stats.refused_before.load(Relaxed) + shared.stats.refused.load(Relaxed),
             full: shared.budget.refused(),
             timed_out: shared.stats.timed_out.load(Relaxed),
             switches: shared.stats.switches.load(Relaxed),

@@ -120,6 +120,8 @@ pub struct Snapshot {
     pub replay_left: Option<Duration>,
     /// Records that a sink refused for good after they had a receipt.
     pub refused_records: u64,
+    /// Such records that lie in the spill's `refused` log, those of earlier lives among them.
+    pub refused_kept: u64,
     /// Sends refused for want of room.
     pub full: u64,
     /// Records whose time ran out.
@@ -162,6 +164,7 @@ impl Gauges {
 pub(crate) struct Stats {
     records: Vec<[AtomicU64; 4]>,
     pub(crate) refused: AtomicU64,
+    pub(crate) refused_before: AtomicU64,
     pub(crate) timed_out: AtomicU64,
     pub(crate) switches: AtomicU64,
     gauges: Mutex<Gauges>,
@@ -186,6 +189,7 @@ impl Stats {
         Self {
             records: std::iter::repeat_with(Default::default).take(sinks).collect(),
             refused: AtomicU64::new(0),
+            refused_before: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
             switches: AtomicU64::new(0),
             gauges: Mutex::new(gauges),

@@ -184,6 +184,10 @@ fn a_purge_deletes_what_was_refused_and_nothing_else() {
     let world = World::new();
     live(&world.clock, async {
         ten_refused(&world).await;
+        let producer = world.open();
+        let snapshot = producer.snapshot();
+        assert_eq!((snapshot.refused_records, snapshot.refused_kept), (0, 10), "of the life before");
+        producer.close(Duration::ZERO).await;
         let purge = || by_hand::purge_refused(&world.disk, "/spill".as_ref(), WallMs(0));
         let used = room::used(&world.disk, Path::new("/spill"));
         assert_eq!(purge().unwrap(), 10);
@@ -191,6 +195,7 @@ fn a_purge_deletes_what_was_refused_and_nothing_else() {
         assert!(room::used(&world.disk, Path::new("/spill")) < used, "its room is free");
         // The next life goes on, and keeps what is refused then.
         let producer = world.open();
+        assert_eq!(producer.snapshot().refused_kept, 0);
         assert!(matches!(purge(), Err(OpenError::Locked { .. })));
         world.shelf.set(Mood::Refuse);
         until(&world, &producer, |s| s.refused_records == 1).await;

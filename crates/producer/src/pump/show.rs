@@ -49,6 +49,15 @@ impl<D: Disk> Pump<D> {
     }
 
     pub(super) fn show_found(&self) {
+        let refused = self.backlog.as_ref().map_or(0, |backlog| backlog.spill.refused_before());
+        self.shared.stats.refused_before.store(refused, Relaxed);
+        if refused > 0 {
+            tracing::warn!(
+                records = refused,
+                "a sink refused these acknowledged records for good in an earlier life: `seawall wal export --which refused` \
+                 prints them, `wal replay` delivers and `wal purge` deletes them"
+            );
+        }
         if let Some(backlog) = self.backlog.as_ref().filter(|backlog| backlog.records > 0) {
             tracing::info!(
                 records = backlog.records,

@@ -5,9 +5,9 @@
 //! own key.
 
 use super::batch::Batch;
-use super::frame;
 use super::store::{REFUSED, log_options};
 use super::write::Writer;
+use super::{frame, scan, store};
 use crate::error::OpenError;
 use crate::options::{Driver, SpillOptions};
 use crate::sink::BoxFuture;
@@ -28,6 +28,8 @@ pub(super) struct Aside<D: Disk> {
     writer: Arc<OnceCell<Writer<D>>>,
     /// What an earlier life left, while it is not opened.
     found: u64,
+    /// Records of earlier lives in it.
+    records: u64,
     /// Bytes on their way to the disk.
     pending: Arc<AtomicU64>,
 }
@@ -42,10 +44,11 @@ impl<D: Disk> Aside<D> {
     ) -> Result<Self, OpenError> {
         let dir = options.dir.join(REFUSED);
         let found = taken(disk, &dir)?;
+        let records = if found > 0 { count(disk, &dir) } else { 0 };
         let open = || Writer::open(disk, log_options(options, REFUSED), clock, driver).ok();
         let writer = (found > 0).then(open).flatten().map(|(writer, _)| writer);
         let writer = Arc::new(OnceCell::new_with(writer));
-        Ok(Self { writer, found, pending: Arc::default() })
+        Ok(Self { writer, found, records, pending: Arc::default() })
     }
 
     /// Puts `records` aside. Whoever calls waits for nothing: the log may have to be opened, and the disk may hang.
@@ -87,6 +90,11 @@ impl<D: Disk> Aside<D> {
         taken + needs(self.pending.load(Relaxed), extent, segment)
     }
 
+    /// Records that an earlier life left.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
     pub(super) fn writer(&self) -> Option<&Writer<D>> {
         self.writer.get()
     }
@@ -94,6 +102,13 @@ impl<D: Disk> Aside<D> {
     fn extent(&self) -> Extent {
         self.writer.get().map(Writer::extent).unwrap_or_default()
     }
+}
+
+/// Records in the log in `dir`, as far as it can be read: what cannot is told when something is to be written to it.
+fn count<D: Disk>(disk: &D, dir: &Path) -> u64 {
+    let scanned =
+        store::reader(disk, dir).and_then(|reader| reader.map(|reader| scan::scan(&reader)).transpose());
+    scanned.ok().flatten().map_or(0, |found| found.refused)
 }
 
 /// Opens the log.

@@ -139,6 +139,11 @@ impl<D: Disk> Spill<D> {
         self.refused.keep(records, &self.disk, &self.options, &self.clock, self.driver)
     }
 
+    /// Records of earlier lives that a sink refused for good.
+    pub(crate) fn refused_before(&self) -> u64 {
+        self.refused.records()
+    }
+
     pub(crate) fn options(&self) -> &SpillOptions {
         &self.options
     }

@@ -32,7 +32,7 @@ impl Shown {
 type Number = (&'static str, &'static str, fn(&Shown) -> u64);
 
 /// What a producer and its spill hold now. Their label `sink` is the most preferred one.
-const LEVELS: [Number; 9] = [
+const LEVELS: [Number; 10] = [
     ("seawall_spill_bytes", "Bytes that the spill takes on disk", |p| p.snapshot.spill_bytes),
     ("seawall_spill_bytes_max", "Bytes at which it is full", |p| p.snapshot.spill_bytes_max),
     ("seawall_spill_waiting_records", "Records on disk that wait to be delivered", |p| {
@@ -42,6 +42,11 @@ const LEVELS: [Number; 9] = [
     ("seawall_spill_replayed_records", "Records delivered from disk since the backlog began", |p| {
         p.snapshot.replayed_records
     }),
+    (
+        "seawall_spill_refused_records",
+        "Acknowledged records that a cluster refused for good, kept on disk",
+        |p| p.snapshot.refused_kept,
+    ),
     ("seawall_spill_in_trouble", "1 while the spill does not take records or give them back", |p| {
         u64::from(p.snapshot.spill_trouble.is_some())
     }),

@@ -25,6 +25,7 @@ pub fn producer(producer: &Recoverable) -> Value {
             "bytes_max": snapshot.spill_bytes_max,
             "waiting_records": snapshot.backlog_records,
             "waiting_bytes": snapshot.backlog_bytes,
+            "refused_records": snapshot.refused_kept,
             "trouble": snapshot.spill_trouble,
         },
         "replay": {

@@ -174,7 +174,15 @@ fn find_orphans(root: &Path, wanted: &[Wanted]) -> Result<(), RecoverableError> 
     others.sort();
     for dir in others {
         match look::summary(&RealDisk, &dir) {
-            Ok(summary) if summary.waiting == 0 => {}
+            Ok(summary) if summary.waiting == 0 => {
+                if summary.refused > 0 {
+                    tracing::warn!(
+                        dir = %dir.display(), records = summary.refused,
+                        "a spill that no cluster of the configuration has holds acknowledged records that were refused for \
+                         good: `seawall wal export --which refused` prints them, `wal replay` delivers and `wal purge` deletes them"
+                    );
+                }
+            }
             Ok(summary) => return Err(RecoverableError::Orphan { records: summary.waiting, dir }),
             Err(source) => return Err(RecoverableError::Unread { dir, source }),
         }

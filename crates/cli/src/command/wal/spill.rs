@@ -1,10 +1,11 @@
 //! The spill of a producer that is not running.
 
+use crate::cluster;
 use crate::embedded;
 use crate::exit::{Failure, Kind, Outcome};
 use crate::output::{self, Format};
 use seawall_core::{Clock, Fault, Outgoing, Receipt, Sink, SystemClock, TopicPartition};
-use seawall_kafka::{Connection, KafkaSink, SinkOptions};
+use seawall_kafka::KafkaSink;
 use seawall_log::Broker;
 use seawall_producer::OpenError;
 use seawall_producer::spill::by_hand::{self, Part, Replayed};
@@ -36,6 +37,9 @@ pub(super) struct Replay {
     which: Undelivered,
     #[command(flatten)]
     to: To,
+    /// With --bootstrap: client settings, one `name=value` a line, as for TLS and SASL. Their values are never shown.
+    #[arg(long, value_name = "FILE", requires = "bootstrap")]
+    properties: Option<PathBuf>,
     /// Do it. Without this, only say what would be delivered.
     #[arg(long)]
     write: bool,
@@ -224,8 +228,8 @@ fn deliver(arguments: &Replay, part: Part) -> Result<Replayed, Failure> {
     let destination = if let Some(dir) = &arguments.to.data {
         Destination::Log(embedded::open(dir, true)?)
     } else {
-        let connection = Connection::new(&arguments.to.bootstrap);
-        let sink = KafkaSink::open(&connection, &SinkOptions::default()).map_err(Failure::input)?;
+        let connection = cluster::connection(&arguments.to.bootstrap, arguments.properties.as_deref())?;
+        let sink = KafkaSink::open(&connection, &cluster::sink_options()).map_err(cluster::failure)?;
         Destination::Kafka(Box::new(sink))
     };
     let runtime =
