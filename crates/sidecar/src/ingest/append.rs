@@ -49,7 +49,8 @@ impl Ingest {
             // It is there, or is made when the cluster answers: until then the producer keeps its records.
             Destination::Kafka { cluster, producer: Some(_) } if cluster.expects_topic(name) => None,
             Destination::Kafka { cluster, .. } => {
-                let has = cluster.has_topic(name).await.map_err(|error| problem_of(&Fault::from(error)))?;
+                let unknown = |error| nobody_knows(&Fault::from(error), name, cluster.name());
+                let has = cluster.has_topic(name).await.map_err(unknown)?;
                 (!has).then(|| cluster.known_topics())
             }
         };
@@ -200,6 +201,15 @@ fn unavailable(detail: impl Into<String>) -> Problem {
 }
 
 /// What a fault of the log or of a cluster means to the caller.
+/// The cluster does not say whether it has the topic.
+pub(super) fn nobody_knows(fault: &Fault, topic: &str, cluster: &str) -> Problem {
+    let hint = format!(
+        "; so nobody knows whether it has topic {topic:?}: with a [[topic]] of that name and cluster = {cluster:?}, and a [producer], \
+         records are taken while the cluster is away"
+    );
+    problem_of(fault).and(&hint)
+}
+
 pub(crate) fn problem_of(fault: &Fault) -> Problem {
     let detail = fault.to_string();
     if let Some(error) = fault.error().downcast_ref::<SendError>() {

@@ -3,7 +3,7 @@ use crate::config::BearerToken;
 use crate::listen::client::{Reply, call, raw};
 use crate::listen::{Bounds, Listening};
 use async_compression::tokio::write::GzipEncoder;
-use seawall_core::{Limit, SystemClock};
+use seawall_core::{Class, Fault, Limit, SystemClock};
 use seawall_guard::{ConcurrencyOptions, GuardOptions, RateOptions};
 use seawall_log::{Broker, BrokerOptions, Driver, TopicOptions};
 use seawall_wal::RealDisk;
@@ -314,4 +314,15 @@ async fn a_token_is_demanded_where_one_is_set() {
     assert_eq!(server.get(PATH).await.status, 401);
     assert_eq!(server.stored(), 0);
     assert_eq!(server.post(&[("authorization", "Bearer 0123456789abcdef")], b"x").await.status, 201);
+}
+
+#[test]
+fn a_topic_of_which_nobody_knows_is_refused_with_what_would_have_it_taken() {
+    let away = Fault::new(Class::Transient, "listing topics: no broker");
+    let problem = super::append::nobody_knows(&away, "orders", "east").to_json();
+    assert_eq!(problem["status"], 503);
+    let detail = problem["detail"].as_str().expect("words");
+    for part in ["no broker", "[[topic]]", "\"orders\"", "cluster = \"east\"", "[producer]"] {
+        assert!(detail.contains(part), "{detail}");
+    }
 }

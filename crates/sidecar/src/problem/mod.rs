@@ -58,6 +58,13 @@ impl Problem {
         self
     }
 
+    /// With more to say.
+    #[must_use]
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.0.detail.push_str(more);
+        self
+    }
+
     /// When to come back; sent as `Retry-After`, in whole seconds, rounded up.
     #[must_use]
     pub fn after(mut self, after: Duration) -> Self {
