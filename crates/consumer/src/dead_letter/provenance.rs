@@ -217,10 +217,9 @@ mod tests {
         for n in 0..HEADERS_MAX {
             record.headers.push(Header::new(format!("h{n}"), "v"));
         }
-        let mut named = Record::default();
-        named.headers = std::iter::once(Header::new(TOKEN_HEADER, "id"))
-            .chain(record.headers.iter().skip(1).cloned())
-            .collect();
+        let id = std::iter::once(Header::new(TOKEN_HEADER, "id"));
+        let headers = id.chain(record.headers.iter().skip(1).cloned()).collect();
+        let mut named = Record { headers, ..Record::default() };
         long.write_to(&mut named);
         assert_eq!((named.headers.len(), named.headers.get_str(TOKEN_HEADER)), (HEADERS_MAX, Some("id")));
         long.write_to(&mut record);

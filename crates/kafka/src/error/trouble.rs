@@ -13,7 +13,7 @@ use seawall_core::{Class, Clock, SystemClock};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Events that may lie before the one that matters: a line of the client's log is one, too.
 const EVENTS_MAX: usize = 64;
@@ -26,6 +26,7 @@ pub(crate) struct Trouble {
     token: Option<TokenFile>,
     no_token: Mutex<Option<TokenError>>,
     reports: Mutex<Reports>,
+    clock: SystemClock,
 }
 
 impl Trouble {
@@ -61,10 +62,11 @@ impl Trouble {
     /// As [`Trouble::note`], and told to whoever reads the log: each kind seldom.
     pub(crate) fn report(&self, client: &'static str, error: &ClientError, reason: &str) {
         let code = error.rdkafka_error_code();
-        let told = self.reports.lock().unwrap_or_else(PoisonError::into_inner).hear(code, Instant::now());
-        match told {
-            Some(left_out) => tracing::warn!(client, %error, reason, left_out, "a Kafka client reports"),
-            None => tracing::debug!(client, %error, reason, "a Kafka client reports"),
+        let told = self.reports.lock().unwrap_or_else(PoisonError::into_inner).hear(code, self.clock.now());
+        if let Some(left_out) = told {
+            tracing::warn!(client, %error, reason, left_out, "a Kafka client reports");
+        } else {
+            tracing::debug!(client, %error, reason, "a Kafka client reports");
         }
         self.note(error, reason);
     }

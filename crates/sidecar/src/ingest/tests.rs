@@ -319,7 +319,7 @@ async fn a_token_is_demanded_where_one_is_set() {
 #[test]
 fn a_topic_of_which_nobody_knows_is_refused_with_what_would_have_it_taken() {
     let away = Fault::new(Class::Transient, "listing topics: no broker");
-    let problem = super::append::nobody_knows(&away, "orders", "east").to_json();
+    let problem = append::nobody_knows(&away, "orders", "east").to_json();
     assert_eq!(problem["status"], 503);
     let detail = problem["detail"].as_str().expect("words");
     for part in ["no broker", "[[topic]]", "\"orders\"", "cluster = \"east\"", "[producer]"] {
