@@ -27,6 +27,8 @@ pub(super) struct Assigned {
     pub(super) revoked: bool,
     /// A commit was refused: this generation is over.
     pub(super) void: bool,
+    /// The consumer drops it, and is asked once more to give it back: what it has cancelled may still run.
+    pub(super) ask_again: bool,
     /// The second client has read on here, so the client has to be sent on.
     pub(super) followed: bool,
     /// What the current poll has gathered.
@@ -53,6 +55,10 @@ impl KafkaSource {
             let partitions = std::mem::take(&mut self.leaving);
             self.revoke(partitions, true, events);
         }
+        for assigned in self.assigned.iter_mut().filter(|assigned| assigned.ask_again) {
+            assigned.ask_again = false;
+            events.push(Event::Revoked { partition: assigned.tp.clone(), generation: assigned.generation });
+        }
         let taken_on = self.take_on(events);
         let again = self.take_on_again(events);
         self.both(taken_on, again)
@@ -69,13 +75,13 @@ impl KafkaSource {
             let (partition, generation) = (assigned.tp.clone(), assigned.generation);
             if lost {
                 events.push(Event::Lost { partition, generation });
-            } else if !assigned.void && !assigned.revoked {
+            } else if !assigned.revoked {
+                // What is void was dropped by the consumer already: it gives it back once nothing of it runs.
                 events.push(Event::Revoked { partition, generation });
             }
             assigned.revoked = true;
         }
-        // What is void was dropped by the consumer already, which will not release it.
-        self.assigned.retain(|assigned| !(assigned.revoked && (lost || assigned.void)));
+        self.assigned.retain(|assigned| !(assigned.revoked && lost));
         self.leaving.extend(partitions);
         if self.leaving.is_empty() {
             self.give_up(&[]);
@@ -209,12 +215,12 @@ impl KafkaSource {
     pub(super) fn renew(&mut self, tp: &TopicPartition) {
         for assigned in self.assigned.iter_mut().filter(|assigned| assigned.tp == *tp) {
             assigned.void = true;
-            if !assigned.revoked && !self.renewing.contains(tp) {
+            if assigned.revoked {
+                assigned.ask_again = true;
+            } else if !self.renewing.contains(tp) {
                 self.renewing.push(tp.clone());
             }
         }
-        self.assigned.retain(|assigned| !(assigned.void && assigned.revoked));
-        self.give_back();
     }
 
     pub(super) fn begin(&mut self, start: Start, queue: Queue) -> Event {
@@ -230,6 +236,7 @@ impl KafkaSource {
             end,
             revoked: false,
             void: false,
+            ask_again: false,
             followed: false,
             batch: None,
             usual: 0,

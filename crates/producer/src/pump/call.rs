@@ -250,12 +250,18 @@ impl<D: Disk> Pump<D> {
         lane.partly = if partly { lane.partly + 1 } else { 0 };
         if ok {
             self.failed = 0;
+            if let Some(backlog) = &mut self.backlog {
+                backlog.away_bytes = 0;
+            }
         } else if !own {
             // It may be what this lane has that fails, and not the sink: another lane asks next.
+            if self.failed == 0 {
+                self.failed_since = now;
+            }
             (self.failed, self.first) = (self.failed.saturating_add(1), (at + 1) % self.lanes.len());
         }
         if own {
-            self.selector.on_abandoned(flight.grant);
+            self.selector.on_unclear(now, flight.grant);
         } else if let Some(switch) = self.selector.on_result(now, flight.grant, Reported { ok, retry_after })
         {
             self.show_switch(switch);
@@ -275,7 +281,7 @@ impl<D: Disk> Pump<D> {
             Load::Replay(load) => {
                 let replayed = |(stored, outgoing)| Replayed { stored, outgoing };
                 let load = load.into_iter().zip(records).map(replayed).collect();
-                let alone = !ok && self.is_all_there_is(at);
+                let alone = !ok && self.is_all_there_is();
                 self.settle_replay(at, sink, load, answers, (partly || alone).then_some(now))
             }
         };

@@ -75,6 +75,11 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) read_retry_at: Nanos,
     /// Bytes read and not yet delivered.
     pub(super) window_bytes: usize,
+    /// Bytes read since the sink last took something.
+    pub(super) away_bytes: usize,
+    /// Records that are to be put aside, while the disk does not take them, and bytes of them.
+    pub(super) passed: BTreeSet<u64>,
+    pub(super) passed_bytes: usize,
     /// What was delivered beyond the progress on disk. Until that covers it a crash would deliver it again, so no later
     /// record of its key may go another way. Bounded by the window.
     pub(super) unproven: Vec<(u64, Bucket)>,
@@ -131,6 +136,9 @@ impl<D: Disk> Backlog<D> {
             held: Held::default(),
             read_retry_at: now,
             window_bytes: 0,
+            passed: BTreeSet::new(),
+            passed_bytes: 0,
+            away_bytes: 0,
             unproven: Vec::new(),
             fresh_since: None,
             fresh_bytes: 0,

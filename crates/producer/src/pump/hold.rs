@@ -158,7 +158,7 @@ impl<D: Disk> Pump<D> {
         match answers.pop() {
             Some(Err(fault)) if stays(&fault) => {
                 // It says nothing of the sink: that is why it is held.
-                self.selector.on_abandoned(grant);
+                self.selector.on_unclear(now, grant);
                 hold.failures += 1;
                 let wait = self.shared.options.backoff.delay(hold.failures, hold.record.stored.seq);
                 hold.retry_at = now.plus(wait.max(fault.retry_after().unwrap_or_default()));
@@ -209,6 +209,7 @@ impl<D: Disk> Pump<D> {
         });
         let waiting = backlog.held.waiting.iter().map(|hold| hold.record.stored.seq);
         let held = waiting.chain(backlog.held.probing.iter().copied()).collect::<Vec<_>>();
-        backlog.rewind(record.stored.seq + 1, lanes.chain(held));
+        let passed = backlog.passed.iter().copied().collect::<Vec<_>>();
+        backlog.rewind(record.stored.seq + 1, lanes.chain(held).chain(passed));
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct Pump<D: Disk> {
     first: usize,
     /// Whole calls that failed in a row.
     failed: u32,
+    /// When the first of them did.
+    failed_since: Nanos,
 }
 
 impl<D: Disk> Pump<D> {
@@ -110,6 +112,7 @@ impl<D: Disk> Pump<D> {
             shown: show::Shown::default(),
             first: 0,
             failed: 0,
+            failed_since: now,
         };
         pump.show_found();
         pump.show(now);

@@ -1,6 +1,7 @@
 //! What a sink refuses for good although its receipt was given: put aside, for a person.
 //!
-//! A record that is being put aside is not asked for again: its key may have gone on past it. Its lane waits for the disk.
+//! A record that is being put aside is not asked for again: its key may have gone on past it. Its lane waits for the disk, but not
+//! for one that fails.
 
 use super::lane::{Answers, Replayed};
 use super::{Done, Pump};
@@ -29,12 +30,18 @@ pub(super) struct Parking {
     refused: Refused,
     /// How often the disk did not take them.
     failures: u32,
+    /// Their lane goes on without them.
+    passed: bool,
 }
 
 impl Parking {
     /// As they are kept.
     fn kept(&self) -> Vec<(String, seawall_core::Outgoing)> {
         self.refused.iter().map(|(record, fault)| (fault.to_string(), record.outgoing.clone())).collect()
+    }
+
+    fn bytes(&self) -> usize {
+        self.refused.iter().map(|(record, _)| record.stored.bytes).sum()
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
@@ -74,7 +81,7 @@ impl<D: Disk> Pump<D> {
     /// Puts aside what a sink refused for good. Its receipt was given, so it is kept, for a person.
     /// Where there is no room for it, it stays on disk and holds up its own key.
     pub(super) fn park(&mut self, lane: usize, sink: usize, refused: Refused) {
-        let parking = Parking { lane, sink, refused, failures: 0 };
+        let parking = Parking { lane, sink, refused, failures: 0, passed: false };
         let Some(backlog) = &self.backlog else { return };
         if !backlog.can_refuse(&parking.kept()) {
             return self.not_parked(parking);
@@ -114,13 +121,18 @@ impl<D: Disk> Pump<D> {
             self.park_later(parking);
             return self.show_trouble(fault.error());
         }
-        let Parking { lane, sink, refused, .. } = parking;
-        let numbers: BTreeSet<u64> = refused.iter().map(|(record, _)| record.stored.seq).collect();
+        let (numbers, bytes): (BTreeSet<u64>, _) = (parking.numbers().collect(), parking.bytes());
+        let Parking { lane, sink, refused, passed, .. } = parking;
         self.lanes[lane].parking.retain(|seq| !numbers.contains(seq));
         let Some(backlog) = &mut self.backlog else { return };
+        if passed {
+            backlog.passed_bytes = backlog.passed_bytes.saturating_sub(bytes);
+            backlog.passed.retain(|seq| !numbers.contains(seq));
+        } else {
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(bytes);
+        }
         let mut answers = Vec::new();
         for (record, fault) in &refused {
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
             let waited = backlog.deliver(record.stored, now);
             answers.extend(waited.map(|(answer, _)| (answer, fault.clone())));
         }
@@ -136,9 +148,20 @@ impl<D: Disk> Pump<D> {
         }
     }
 
-    /// The disk did not take them, or has no room.
+    /// The disk did not take them, or has no room: their lane goes on, as long as memory has room for what waits so.
     fn park_later(&mut self, mut parking: Parking) {
         parking.failures += 1;
+        let bytes = parking.bytes();
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| !parking.passed)
+            && backlog.passed_bytes + bytes <= self.shared.options.replay.window_bytes
+        {
+            parking.passed = true;
+            backlog.passed_bytes += bytes;
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(bytes);
+            let numbers: BTreeSet<u64> = parking.numbers().collect();
+            self.lanes[parking.lane].parking.retain(|seq| !numbers.contains(seq));
+            backlog.passed.extend(numbers);
+        }
         let wait = self.shared.options.backoff.delay(parking.failures, parking.lane as u64);
         self.work.push(Box::pin(async move {
             tokio::time::sleep(wait).await;

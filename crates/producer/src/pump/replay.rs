@@ -19,10 +19,13 @@ const READ_RETRY: Duration = Duration::from_secs(5);
 const READ_AGAIN: Duration = Duration::from_millis(100);
 /// Read at a time at most.
 const READ_BYTES: usize = 1 << 20;
-/// Read ahead while the sink is away: enough to ask it whether it is back. Each time it says no, so many times more, because
-/// something else may be what it takes.
+/// Read while the sink is away: enough to ask it whether it is back. Each time it says no, so many times more, because
+/// something else may be what it takes,
 const PROBE_BYTES: usize = 64 << 10;
 const PROBE_TIMES: usize = 4;
+/// and after so many times what fills the window is set apart, to read on by a window at a time.
+const PROBES_ALIKE: u32 = 4;
+const WINDOW_AFTER: Duration = Duration::from_secs(5);
 
 impl<D: Disk> Backlog<D> {
     /// What calls that took long delivered is not read, and its segments may be gone.
@@ -41,7 +44,15 @@ impl<D: Disk> Pump<D> {
     pub(super) fn read_on(&mut self, now: Nanos) {
         let mut window = self.shared.options.replay.window_bytes;
         if !self.selector.is_up(now) {
-            window = window.min(PROBE_BYTES.saturating_mul(PROBE_TIMES.saturating_pow(self.failed)));
+            let windows = now.since(self.failed_since).as_secs() / WINDOW_AFTER.as_secs();
+            let may = match self.failed {
+                0..PROBES_ALIKE => window.min(PROBE_BYTES * PROBE_TIMES.pow(self.failed)),
+                _ => window.saturating_mul(windows as usize + 1),
+            };
+            if self.backlog.as_ref().is_some_and(|backlog| backlog.away_bytes >= may) {
+                return;
+            }
+            window = window.min(may);
         }
         let Some(backlog) = &mut self.backlog else { return };
         backlog.pass_delivered();
@@ -65,16 +76,20 @@ impl<D: Disk> Pump<D> {
         self.work.push(Box::pin(async move { Done::Read(read.await) }));
     }
 
-    /// Whether the lane's records are all that the window has room for: then nothing else can show whether it is they that
-    /// fail, or the sink.
-    pub(super) fn is_all_there_is(&self, at: usize) -> bool {
-        let others = self.lanes.iter().enumerate().filter(|(other, _)| *other != at);
-        let idle = others.into_iter().all(|(_, lane)| lane.is_idle() && lane.replay.is_empty());
+    /// Whether a lane's records that fail, and those of others that do, are all that the window has room for: then nothing
+    /// else can show whether it is they that fail, or the sink.
+    pub(super) fn is_all_there_is(&self) -> bool {
+        if self.failed < PROBES_ALIKE {
+            return false;
+        }
+        let fails = |lane: &super::lane::Lane| {
+            lane.live.is_empty() && (lane.failed_at.is_some() || lane.replay.is_empty())
+        };
         let window = self.shared.options.replay.window_bytes;
         let full = |backlog: &Backlog<D>| {
             backlog.window_bytes >= window && backlog.reading.is_none() && backlog.read_next < backlog.next
         };
-        idle && self.lanes[at].live.is_empty() && self.backlog.as_ref().is_some_and(full)
+        self.lanes.iter().all(fails) && self.backlog.as_ref().is_some_and(full)
     }
 
     pub(super) fn read(&mut self, read: Result<Frames, WalError>, now: Nanos) {
@@ -95,6 +110,8 @@ impl<D: Disk> Pump<D> {
             // What is not durable yet, or no longer there: asking at once again would spin.
             backlog.read_retry_at = now.plus(READ_AGAIN);
         }
+        backlog.away_bytes =
+            backlog.away_bytes.saturating_add(frames.frames.iter().map(|frame| frame.payload.len()).sum());
         backlog.ahead = frames.frames.into();
         self.load(now);
     }

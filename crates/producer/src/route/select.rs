@@ -124,6 +124,15 @@ impl Selector {
         }
     }
 
+    /// Takes a grant back whose call failed for what it carried, or so it seems: that closes no breaker and opens none, but a
+    /// better sink than the present one is not asked again at once.
+    pub(crate) fn on_unclear(&mut self, now: Nanos, grant: Grant) {
+        if grant.probe {
+            self.failback_at = now.plus(self.failback_after);
+        }
+        self.on_abandoned(grant);
+    }
+
     /// The present sink.
     pub(crate) fn active(&self) -> usize {
         self.active

@@ -2,7 +2,6 @@
 
 use super::frame::{self, Content};
 use super::look::no_spill;
-use super::progress::runs_max;
 use super::store::{self, LOG, REFUSED};
 use super::unpack::Unpacker;
 use super::{manifest, scan};
@@ -13,6 +12,9 @@ use std::path::Path;
 
 /// Records sent at a time by [`replay`].
 const BATCH: Limit = Limit { frames: 512, bytes: 1 << 20 };
+
+/// As many runs as a producer's progress tells at most: what one of them told is not forgotten here.
+const RUNS_MAX: usize = 1 << 16;
 
 /// Which records of a spill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +89,7 @@ pub async fn replay<D: Disk>(
                 }
             }
         }
-        log.append([frame::progress(&found.progress.proof(runs_max(64 << 10)))], now)?;
+        log.append([frame::progress(&found.progress.proof(RUNS_MAX))], now)?;
         log.sync(now)?;
     }
     replayed.left -= replayed.delivered;
@@ -141,8 +143,7 @@ pub fn purge_refused<D: Disk>(disk: &D, dir: &Path, now: WallMs) -> Result<u64, 
     let found = scan::scan(&reader)?;
     // Opened for its own lock: an earlier life whose disk hung may still have it. Nothing is appended, because a disk that is
     // full is a reason to purge.
-    let (log, _) = Log::open(disk.clone(), Options::new(&log_dir), now)?;
-    log.close(now)?;
+    drop(Log::open(disk.clone(), Options::new(&log_dir), now)?);
     remove(disk, &log_dir)?;
     Ok(found.refused)
 }

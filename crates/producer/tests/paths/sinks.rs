@@ -1,7 +1,7 @@
 //! Several sinks, and those that don't keep to what was agreed.
 
 use crate::stage::{Mood, Shelf, outgoing};
-use crate::{SECOND, World, options};
+use crate::{SECOND, World, options, until};
 use seawall_core::Durability;
 use seawall_producer::{Event, Happening, ProducerOptions, Replicated, Safe, SendError, Synced, Target};
 use seawall_testkit::runtime::live;
@@ -62,4 +62,29 @@ fn a_sink_that_panics_or_answers_weaker_is_told_by_name() {
         assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
         assert_eq!(weak.count("a", 3), 0);
     });
+}
+
+/// What fills the window alone is set apart while both are away, and asked for by itself: not for ever at the one that stays away.
+#[test]
+fn the_last_of_a_spill_goes_to_the_sink_that_is_there() {
+    let (world, second) = (World::new(), Shelf::new());
+    let mut options = ProducerOptions { batch_bytes: 60_000, record_bytes_max: 60_000, ..options() };
+    options.replay.window_bytes = 200_000;
+    live(&world.clock, async {
+        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
+        let producer = world.open_over(options, targets).unwrap();
+        world.shelf.set(Mood::Down);
+        second.set(Mood::Down);
+        for n in 0..20 {
+            let mut outgoing = outgoing("a", n);
+            outgoing.record.value = format!("a:{n}:{}", "x".repeat(50_000)).into();
+            producer.send::<Synced>(outgoing).await.unwrap();
+        }
+        tokio::time::sleep(120 * SECOND).await;
+        assert_eq!(producer.snapshot().active, 1);
+        second.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0).await;
+    });
+    second.judge().unwrap();
+    assert_eq!((world.shelf.taken().len(), second.taken().len()), (0, 20));
 }

@@ -307,7 +307,7 @@ fn what_lies_in_front_and_fails_does_not_pass_for_the_sink() {
             let producer = world.open(options).unwrap();
             world.shelf.set(Mood::Down);
             for n in 0..20 {
-                producer.send::<Synced>(big("a", n)).await.unwrap();
+                producer.send::<Synced>(big(["a", "c"][n as usize % 2], n)).await.unwrap();
             }
             for key in ["b", "d", "e"] {
                 producer.send::<Synced>(big(key, 0)).await.unwrap();
