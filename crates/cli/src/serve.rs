@@ -6,7 +6,7 @@ use crate::shutdown::{Asked, Signals};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seawall_core::{Class, Classify, Fault};
 use seawall_sidecar::config::Config;
-use seawall_sidecar::{Sidecar, StartOptions, StopReport};
+use seawall_sidecar::{Addresses, Sidecar, StartOptions, StopReport};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,10 +23,8 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Puts the addresses given into `config`.
-    pub(crate) fn apply(self, config: &mut Config) {
-        config.ingest.addr = self.ingest.unwrap_or(config.ingest.addr);
-        config.admin.addr = self.admin.unwrap_or(config.admin.addr);
+    fn addresses(self) -> Addresses {
+        Addresses { ingest: self.ingest, admin: self.admin }
     }
 }
 
@@ -58,14 +56,19 @@ fn raise_file_limit() {
     }
 }
 
-/// Starts serving `config`, and listens to signals from then on; SIGHUP will read `file` again.
+/// Starts serving `config` at `listeners`, and listens to signals from then on; SIGHUP will read `file` again.
 ///
 /// # Errors
 /// When the configuration, a port, the disk or another process stands in the way.
-pub(crate) async fn start(config: Config, file: Option<PathBuf>) -> Result<(Sidecar, Signals), Failure> {
+pub(crate) async fn start(
+    config: Config,
+    listeners: Listeners,
+    file: Option<PathBuf>,
+) -> Result<(Sidecar, Signals), Failure> {
     raise_file_limit();
-    let started = Sidecar::start(config, StartOptions { config_file: file, ..StartOptions::default() }).await;
-    let sidecar = started.map_err(|error| {
+    let addresses = listeners.addresses();
+    let options = StartOptions { config_file: file, addresses, ..StartOptions::default() };
+    let sidecar = Sidecar::start(config, options).await.map_err(|error| {
         let kind = match (error.is_config(), error.class()) {
             (true, _) => Kind::Input,
             (false, Class::Bug) => Kind::Bug,

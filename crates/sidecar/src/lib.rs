@@ -20,4 +20,4 @@ pub mod push;
 pub mod recoverable;
 pub mod run;
 
-pub use run::{Sidecar, StartError, StartOptions, StopReport};
+pub use run::{Addresses, Sidecar, StartError, StartOptions, StopReport};

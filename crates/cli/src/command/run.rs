@@ -20,10 +20,9 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
-    let mut config = config::load(&arguments.file).map_err(|e| Failure::input(Fault::from(e)))?;
-    arguments.listeners.apply(&mut config);
+    let config = config::load(&arguments.file).map_err(|e| Failure::input(Fault::from(e)))?;
     serve::to_the_end(async {
-        let (sidecar, signals) = serve::start(config, Some(arguments.file)).await?;
+        let (sidecar, signals) = serve::start(config, arguments.listeners, Some(arguments.file)).await?;
         serve::until_stopped(sidecar, signals).await
     })
 }

@@ -67,9 +67,8 @@ async fn up(arguments: Arguments) -> Outcome {
     let service = service::start(misbehaviour)
         .await
         .map_err(|e| Failure::environment(format_args!("no port for the sample service: {e}")))?;
-    let mut config = configuration(&arguments, service)?;
-    arguments.listeners.apply(&mut config);
-    let (sidecar, signals) = serve::start(config, None).await?;
+    let config = configuration(&arguments, service)?;
+    let (sidecar, signals) = serve::start(config, arguments.listeners, None).await?;
     output::note(format_args!("dashboard: http://{}/", sidecar.admin_addr()));
     output::note(format_args!(
         "try: curl -i http://{}/v1/topics/{ORDERS}/records -H 'seawall-key: customer-7' -d '{{\"order\": 17}}'",

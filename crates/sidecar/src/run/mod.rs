@@ -34,6 +34,24 @@ pub struct StartOptions {
     pub config_file: Option<PathBuf>,
     /// How long a client has to send a request head to the admin address; 10 s by default.
     pub admin_bounds: Option<Bounds>,
+    /// The addresses to listen on whatever the config says, now and after every reload.
+    pub addresses: Addresses,
+}
+
+/// Addresses that stand over the config's, as the command line gives them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addresses {
+    /// Over `ingest.addr`.
+    pub ingest: Option<SocketAddr>,
+    /// Over `admin.addr`.
+    pub admin: Option<SocketAddr>,
+}
+
+impl Addresses {
+    fn put_over(self, config: &mut Config) {
+        config.ingest.addr = self.ingest.unwrap_or(config.ingest.addr);
+        config.admin.addr = self.admin.unwrap_or(config.admin.addr);
+    }
 }
 
 /// What everything at work shares.
@@ -48,6 +66,7 @@ pub(crate) struct Shared {
     records: Guard,
     config: Mutex<Config>,
     config_file: Option<PathBuf>,
+    addresses: Addresses,
     clock: Arc<dyn Clock>,
     started: Nanos,
 }
@@ -74,8 +93,9 @@ impl Sidecar {
     ///
     /// # Errors
     /// [`StartError`] names the part that could not start; nothing is left running.
-    pub async fn start(config: Config, options: StartOptions) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config, options: StartOptions) -> Result<Self, StartError> {
         panics::install();
+        options.addresses.put_over(&mut config);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         // Both ports are taken first: they are what most often cannot be had, and cost nothing to give back.
         let (ingest_listener, ingest_addr) = parts::bind("ingest", config.ingest.addr).await?;
@@ -106,6 +126,7 @@ impl Sidecar {
             records: guard(options::ingest_records(&config.ingest))?,
             config: Mutex::new(config.clone()),
             config_file: options.config_file,
+            addresses: options.addresses,
             started: clock.now(),
             clock,
         });
@@ -233,15 +254,9 @@ impl Shared {
         self.reload(config::load(file)?)
     }
 
-    fn reload(&self, new: Config) -> Result<(), ConfigError> {
+    fn reload(&self, mut new: Config) -> Result<(), ConfigError> {
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        // What the command line set over the file is no change of the file.
-        let new = Config {
-            data: current.data.clone(),
-            ingest: config::Ingest { addr: current.ingest.addr, ..new.ingest },
-            admin: config::Admin { addr: current.admin.addr, ..new.admin },
-            ..new
-        };
+        self.addresses.put_over(&mut new);
         let fields = restart_fields(&current, &new);
         if !fields.is_empty() {
             return Err(ConfigError::NeedsRestart { fields });

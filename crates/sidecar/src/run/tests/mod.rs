@@ -106,7 +106,7 @@ impl Process {
 
     async fn open(file: &std::path::Path) -> Result<Sidecar, StartError> {
         let config = config::load(file).expect("valid");
-        let options = StartOptions { config_file: Some(file.to_owned()), admin_bounds: None };
+        let options = StartOptions { config_file: Some(file.to_owned()), ..StartOptions::default() };
         Sidecar::start(config, options).await
     }
 

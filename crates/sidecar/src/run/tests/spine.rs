@@ -113,7 +113,37 @@ async fn limits_change_while_running_and_bad_ones_change_nothing() {
     let reply = reload(format!("{good}guard.concurrency = 13\nordering = \"unordered\"\n")).await;
     assert_eq!(reply.status, 422);
     assert!(reply.text().contains("a restart is needed for pipeline[0].ordering"), "{}", reply.text());
+    let moved = good.replace("[admin]\naddr = \"127.0.0.1:0\"", "[admin]\naddr = \"127.0.0.1:1\"");
+    let reply = reload(moved.replace("/data\"", "/other\"")).await;
+    assert_eq!(reply.status, 422, "{reply:?}");
+    assert!(reply.text().contains("a restart is needed for admin.addr, data.dir"), "{}", reply.text());
     assert_eq!(process.pipeline()["guard"]["concurrency"]["limit"], 11, "what was in force stays in force");
+}
+
+/// An address of the command line is no change of the file, and the file's is none while it stands over it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_over_the_files_stays_through_a_reload() {
+    let process = Process::start().await;
+    let file = process.file();
+    let written = std::fs::read_to_string(&file).expect("the config");
+    process.sidecar.stop().await;
+    let start = async |admin| {
+        std::fs::write(
+            &file,
+            written.replace("[admin]\naddr = \"127.0.0.1:0\"", "[admin]\naddr = \"127.0.0.1:1\""),
+        )
+        .expect("written");
+        let addresses = Addresses { admin, ..Addresses::default() };
+        let options = StartOptions { addresses, ..StartOptions::default() };
+        Sidecar::start(config::load(&file).expect("valid"), options).await
+    };
+    let sidecar = start(Some("127.0.0.1:0".parse().expect("an address"))).await.expect("started");
+    sidecar.reload(config::load(&file).expect("valid")).expect("the file is as it was");
+    std::fs::write(&file, &written).expect("written");
+    sidecar
+        .reload(config::load(&file).expect("valid"))
+        .expect("the command line's address stands over the file's");
+    sidecar.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
