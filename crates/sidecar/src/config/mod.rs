@@ -1,8 +1,8 @@
 //! The config file: TOML, every field documented, every mistake shown at its place.
 //!
 //! Reading goes in four steps. The text is parsed once with spans kept ([`outline`](self)), so that every later
-//! finding has a line and a column. Unknown fields are then looked for along the JSON Schema, all at once and
-//! with the nearest known name; only then does serde build the [`Config`], and [`check`] looks at what types
+//! finding has a line and a column. Unknown fields, and tables where a list of them stands, are then looked for along
+//! the JSON Schema, all at once and with what would be right; only then does serde build the [`Config`], and [`check`] looks at what types
 //! cannot say. All mistakes of a step are told together. Secrets are never in the file: it names a file or an
 //! environment variable.
 
@@ -32,7 +32,7 @@ pub use secret::{BearerToken, SecretError, TOKEN_BYTES_MIN};
 pub use settings::{Admin, Config, Data, Ingest, PARTITIONS_DEFAULT, PARTITIONS_MAX, Topic};
 pub use units::{Period, Size};
 
-use outline::{Entry, Outline, line_column};
+use outline::{Entry, Form, Outline, line_column};
 use schema::Guide;
 use std::ops::Range;
 use std::path::Path;
@@ -66,9 +66,11 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
     let root = DeTable::parse(text).map_err(|e| ConfigError::Invalid(vec![source.syntax(&e)]))?;
     let outline = Outline::of(root.get_ref());
     let guide = Guide::new();
-    let unknown = source.unknown_fields(&outline, &guide);
-    if !unknown.is_empty() {
-        return Err(ConfigError::Invalid(unknown));
+    let mut misplaced = source.unknown_fields(&outline, &guide);
+    misplaced.extend(source.misshapen(&outline, &guide));
+    if !misplaced.is_empty() {
+        misplaced.sort_by_key(|finding| (finding.line, finding.column));
+        return Err(ConfigError::Invalid(misplaced));
     }
     let config: Config = toml::from_str(text)
         .map_err(|e| ConfigError::Invalid(vec![source.mistyped(&e, &outline, &guide)]))?;
@@ -130,8 +132,36 @@ impl Source<'_> {
             };
             findings.push(self.finding(entry.key.start, &entry.path, "unknown field".to_owned(), Some(fix)));
         }
-        findings.sort_by_key(|finding| (finding.line, finding.column));
         findings
+    }
+
+    /// One table where a list of them stands, and the opposite: serde would tell of its own types.
+    fn misshapen(&self, outline: &Outline, guide: &Guide) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for entry in outline.entries().iter().filter(|e| !e.name.is_empty()) {
+            let problem = match (entry.form, guide.form(&entry.path)) {
+                (Form::Table, Some(Form::Array)) => "one table, where a list of tables stands",
+                (Form::Array, Some(Form::Table)) => "a list, where one table stands",
+                _ => continue,
+            };
+            let fix = self.reshaped(entry);
+            findings.push(self.finding(entry.key.start, &entry.path, problem.to_owned(), Some(fix)));
+        }
+        findings
+    }
+
+    /// How the misshapen `entry` is to be written: as a header where it has one, else in its line.
+    fn reshaped(&self, entry: &Entry) -> String {
+        let before = self.text.get(..entry.key.start).unwrap_or_default();
+        let header = before.lines().last().is_some_and(|line| line.trim_start().starts_with('['));
+        let plain = |part: &str| part.split('[').next().unwrap_or(part).to_owned();
+        let path = entry.path.split('.').map(plain).collect::<Vec<_>>().join(".");
+        match (entry.form, header && !before.ends_with('\n')) {
+            (Form::Table, true) => format!("write [[{path}]]"),
+            (_, true) => format!("write [{path}]"),
+            (Form::Table, false) => format!("write {} = [{{ … }}]", entry.name),
+            (_, false) => format!("write {} = {{ … }}", entry.name),
+        }
     }
 
     /// A field whose type or form is wrong, as serde tells it.
@@ -140,13 +170,21 @@ impl Source<'_> {
         let entry = outline.at(&span);
         let field = entry.map_or("", |e| &e.path);
         let choices = guide.choices(field);
-        let value = entry.filter(|e| !e.nested && !hides(e)).and_then(|e| self.written(e.value.clone()));
+        let value = entry.filter(|e| !e.nested() && !hides(e)).and_then(|e| self.written(e.value.clone()));
         let near =
             value.as_deref().map(|v| v.trim_matches('"')).and_then(|v| nearest(v, choices.iter().copied()));
-        let fix = match (near, guide.meaning(field)) {
-            (Some(near), _) => Some(format!("did you mean \"{near}\"?")),
-            (None, Some(meaning)) => Some(format!("here stands: {}", meaning.replace('\n', " "))),
-            (None, None) => None,
+        let fix = match (missing(error.message()), near, guide.meaning(field)) {
+            (Some(name), ..) => {
+                let inside =
+                    |path: &str| if field.is_empty() { path.to_owned() } else { format!("{field}.{path}") };
+                let needed = guide.needed(&inside(name));
+                let meaning = guide.meaning(&needed).unwrap_or_default().replace('\n', " ");
+                let written = needed.strip_prefix(&inside("")).unwrap_or(&needed);
+                Some(format!("add `{written}`: {meaning}"))
+            }
+            (None, Some(near), _) => Some(format!("did you mean \"{near}\"?")),
+            (None, None, Some(meaning)) => Some(format!("here stands: {}", meaning.replace('\n', " "))),
+            (None, None, None) => None,
         };
         Finding { value, ..self.finding(span.start, field, error.message().to_owned(), fix) }
     }
@@ -156,10 +194,15 @@ impl Source<'_> {
         let entry = outline.find(&complaint.field);
         let exact = entry.filter(|e: &&Entry| e.path == complaint.field);
         let at = entry.map_or(0, |e| exact.map_or(e.key.start, |e| e.value.start));
-        let value = exact.filter(|e| !e.nested && !hides(e)).and_then(|e| self.written(e.value.clone()));
+        let value = exact.filter(|e| !e.nested() && !hides(e)).and_then(|e| self.written(e.value.clone()));
         let fix = Some(complaint.fix.clone());
         Finding { value, ..self.finding(at, &complaint.field, complaint.problem.clone(), fix) }
     }
+}
+
+/// The field that serde misses, as it says so.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
 }
 
 /// Whether what stands at `entry` may be a secret, in or out of its place.

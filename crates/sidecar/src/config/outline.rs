@@ -17,8 +17,23 @@ pub(super) struct Entry {
     pub key: Range<usize>,
     /// Bytes of its value.
     pub value: Range<usize>,
+    /// How it is written.
+    pub form: Form,
+}
+
+impl Entry {
     /// Whether it holds other fields.
-    pub nested: bool,
+    pub(super) fn nested(&self) -> bool {
+        self.form != Form::Value
+    }
+}
+
+/// How a field is written, or is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Value,
+    Table,
+    Array,
 }
 
 /// All fields of a parsed file.
@@ -44,7 +59,7 @@ impl Outline {
                     parent: parent.to_owned(),
                     key: key.span(),
                     value: value.span(),
-                    nested: false,
+                    form: Form::Value,
                 },
                 value,
             );
@@ -55,12 +70,12 @@ impl Outline {
         let path = entry.path.clone();
         match value.get_ref() {
             DeValue::Table(table) => {
-                entry.nested = true;
+                entry.form = Form::Table;
                 self.0.push(entry);
                 self.table(&path, table);
             }
             DeValue::Array(items) => {
-                entry.nested = true;
+                entry.form = Form::Array;
                 self.0.push(entry);
                 for (at, item) in items.iter().enumerate() {
                     self.entry(
@@ -70,7 +85,7 @@ impl Outline {
                             parent: path.clone(),
                             key: item.span(),
                             value: item.span(),
-                            nested: false,
+                            form: Form::Value,
                         },
                         item,
                     );

@@ -1,6 +1,7 @@
 //! The JSON Schema of the config, and what it knows: the names of fields, the choices of a field.
 
 use super::Config;
+use super::outline::Form;
 use serde_json::Value;
 
 /// The JSON Schema of a config file, as `seawall config schema` prints it.
@@ -55,9 +56,29 @@ impl Guide {
         Some(fields.keys().map(String::as_str).collect())
     }
 
+    /// Whether a table, or an array of them, stands at `path`; `None` where it is something else, or either.
+    pub(super) fn form(&self, path: &str) -> Option<Form> {
+        let node = self.at(path)?;
+        if is_a(node, "object") {
+            return Some(Form::Table);
+        }
+        let item = node.get("items").filter(|_| is_a(node, "array"))?;
+        is_a(self.resolve(item), "object").then_some(Form::Array)
+    }
+
+    /// The innermost field that has to be written for `path` to be there.
+    pub(super) fn needed(&self, path: &str) -> String {
+        let mut path = path.to_owned();
+        // Depth is that of the schema, which has no table that needs itself.
+        while let Some(first) = self.at(&path).and_then(|node| node.get("required")?.get(0)?.as_str()) {
+            path = format!("{path}.{first}");
+        }
+        path
+    }
+
     /// What the field at `path` is, in the first sentence of its documentation.
     pub(super) fn meaning(&self, path: &str) -> Option<&str> {
-        let (parent, name) = path.rsplit_once('.')?;
+        let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
         let text = self.at(parent)?.get("properties")?.get(name)?.get("description")?.as_str()?;
         Some(text.split_once(". ").map_or(text, |(first, _)| first).trim_end_matches('.'))
     }
@@ -68,6 +89,13 @@ impl Guide {
         let plain = node.get("enum").and_then(Value::as_array).into_iter().flatten();
         let described = node.get("oneOf").and_then(Value::as_array).into_iter().flatten();
         plain.chain(described.filter_map(|option| option.get("const"))).filter_map(Value::as_str).collect()
+    }
+}
+
+fn is_a(node: &Value, kind: &str) -> bool {
+    match node.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(|one| one == kind),
+        one => one.is_some_and(|one| one == kind),
     }
 }
 
@@ -95,6 +123,9 @@ mod tests {
         assert_eq!(guide.choices("pipeline[0].ordering"), ["partition", "key", "unordered"]);
         assert!(guide.fields("pipeline[3].guard.breaker").expect("a table").contains(&"open_for"));
         assert!(guide.at("pipeline[0].nothing").is_none());
+        let forms = ["pipeline", "producer", "pipeline[0].topics", "data.dir"].map(|path| guide.form(path));
+        assert_eq!(forms, [Some(Form::Array), Some(Form::Table), None, None]);
+        assert_eq!(guide.needed("pipeline[0].push"), "pipeline[0].push.url");
     }
 
     #[test]

@@ -28,6 +28,14 @@ const MISTAKES: &[(&str, &str)] = &[
     ("size of nonsense", "[ingest]\nmax_body = \"16 mibs\""),
     ("address of nonsense", "[admin]\naddr = \"localhost\""),
     ("missing field", "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]"),
+    ("missing field of a table", "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.timeout = \"1s\""),
+    ("one table for a list", "[data]\ndir = \"x\"\n  [pipeline]\nname = \"a\"\ntopics = [\"t\"]"),
+    (
+        "one table for a list, deep inside",
+        "[[pipeline]]\nname = \"a\"\n[pipeline.retry_topic]\nafter = \"1m\"",
+    ),
+    ("one table for a list, in its line", "[[pipeline]]\nname = \"a\"\nretry_topic = { after = \"1m\" }"),
+    ("a list for one table", "[[producer]]\ndir = \"x\"\n[[admin]]\n"),
     (
         "network of nonsense",
         "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush = { url = \"http://localhost:1/\", allow_networks = [\"10.0.0.0/40\"] }",
