@@ -41,6 +41,9 @@ pub struct SegmentReport {
     pub file_bytes: u64,
     /// What is wrong, and at which byte.
     pub damage: Option<(u64, Damage)>,
+    /// One past the last frame that was durable, as far as its marks say; behind a damage they may know of more frames
+    /// than can be read.
+    pub durable: u64,
 }
 
 impl Inspection {
@@ -59,7 +62,8 @@ pub struct Repair {
     pub damage: Option<(PathBuf, u64, Damage)>,
     /// The frames that are left end here; `None` where no segment is left, so that the log would begin anew.
     pub next: Option<u64>,
-    /// One past the last frame there was, as far as the headers tell.
+    /// One past the last frame there was, as far as headers and marks tell: where the last segment is damaged there may
+    /// have been more.
     pub next_before: u64,
     /// What is cut, newest first.
     pub cuts: Vec<Cut>,
@@ -74,6 +78,8 @@ pub struct Cut {
     pub segment: PathBuf,
     /// From which byte on; 0: the whole file.
     pub offset: u64,
+    /// How many bytes those are, with what is zeroed ahead.
+    pub bytes: u64,
     /// The file they are in now.
     pub moved_to: PathBuf,
 }
@@ -180,6 +186,7 @@ fn look<D: Disk>(
         },
         file_bytes,
         damage: None,
+        durable: first,
     };
     let header = match read {
         Ok(header) => header,
@@ -206,6 +213,7 @@ fn look<D: Disk>(
     }
     let tail = walk_last(&file, header, path)?;
     (report.info.next, report.info.bytes) = (tail.end.seq, tail.end.offset);
+    report.durable = tail.watermark;
     if tail.watermark > tail.end.seq {
         report.damage = Some((tail.end.offset, Damage::Frame));
     } else if role == Role::Last {
@@ -231,7 +239,7 @@ pub fn repair<D: Disk>(disk: &D, dir: &Path, write: bool) -> Result<Repair, WalE
     };
     let inspection = inspect(disk, dir)?;
     let segments = &inspection.segments;
-    let next_before = segments.iter().map(|s| s.info.next).max().unwrap_or(0);
+    let next_before = segments.iter().map(|s| s.info.next.max(s.durable)).max().unwrap_or(0);
     let Some(at) = segments.iter().position(|s| s.damage.is_some()) else {
         let next = segments.last().map(|s| s.info.next);
         return Ok(Repair { damage: None, next, next_before, cuts: Vec::new(), written: false });
@@ -241,7 +249,8 @@ pub fn repair<D: Disk>(disk: &D, dir: &Path, write: bool) -> Result<Repair, WalE
         let offset = if index == at { report.damage.map_or(0, |(offset, _)| offset) } else { 0 };
         let segment = report.info.path.clone();
         let moved_to = segment.with_extension(format!("{offset}.cut"));
-        cuts.push(Cut { segment, offset, moved_to });
+        let bytes = report.file_bytes.saturating_sub(offset);
+        cuts.push(Cut { segment, offset, bytes, moved_to });
     }
     if write {
         // Newest first: a crash in between leaves the damage in place, and what is left to do again.

@@ -285,6 +285,20 @@ fn repair_cuts_at_the_damage_and_keeps_the_cut_bytes() {
     assert_eq!(repair(&RealDisk, &options.dir, true).unwrap().damage, None);
 }
 
+/// Where the last segment is damaged its frames end at the damage; what its marks know counts as lost.
+#[test]
+fn repair_counts_what_was_durable_behind_a_damage_in_the_last_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = three_segments(dir.path());
+    let before = inspect(&RealDisk, &options.dir).unwrap();
+    let last = before.segments.last().unwrap().info.clone();
+    flip(&last.path, 4096 + 48 + 1);
+    let plan = repair(&RealDisk, &options.dir, false).unwrap();
+    assert_eq!((plan.next, plan.next_before), (Some(last.first), last.next), "{plan:?}");
+    let file_bytes = std::fs::metadata(&last.path).unwrap().len();
+    assert_eq!(plan.cuts[0].bytes, file_bytes - plan.cuts[0].offset);
+}
+
 #[test]
 fn repair_refuses_a_log_in_use() {
     let dir = tempfile::tempdir().unwrap();
