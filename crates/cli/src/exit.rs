@@ -34,7 +34,7 @@ impl Kind {
 }
 
 /// A command's failure: the code, and the sentence for the person.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     kind: Kind,
     message: String,
@@ -54,6 +54,11 @@ impl Failure {
     /// The surroundings are not as needed.
     pub(crate) fn environment(error: impl fmt::Display) -> Self {
         Self::new(Kind::Environment, error)
+    }
+
+    /// The same kind of failure, told as `message`.
+    pub(crate) fn retold(&self, message: impl fmt::Display) -> Self {
+        Self::new(self.kind, message)
     }
 
     /// Whether trying again later may help.

@@ -50,6 +50,8 @@ fn damage_is_named_and_repaired_only_when_told_to() {
     let before = files(&data);
     let planned = seawall(&["wal", "repair", text(&data)], "");
     assert!(planned.out.contains("--write"), "{planned:?}");
+    let lost = segment["next"].as_u64().unwrap() - damaged["next"].as_u64().unwrap();
+    assert!(lost > 0 && planned.out.contains(&format!("at least {lost} frames, ")), "{lost}: {planned:?}");
     planned.fails(1);
     assert!(before == files(&data), "a plan changes nothing");
 
@@ -204,4 +206,37 @@ fn a_spill_is_explained_exported_and_replayed_only_when_told_to() {
     let again = seawall(&["wal", "replay", text(&spill), "--data", text(&data), "--write"], "").ok();
     assert!(again.contains("0 records delivered"), "{again}");
     assert!(seawall(&["wal", "export", text(&data)], "").fails(3).contains("no spill"));
+
+    // A spill whose manifest is damaged, or gone, is taken up by nobody: it is not sound. What lies beside it is shown.
+    let manifest = spill.join("manifest.json");
+    let both = |action: &str| seawall(&["wal", action, text(dir.path())], "");
+    assert!(both("verify").ok().contains("manifest of \"tests\", sound"));
+    for change in [true, false] {
+        if change {
+            std::fs::write(&manifest, "{").unwrap();
+        } else {
+            std::fs::remove_file(&manifest).unwrap();
+        }
+        for action in ["verify", "inspect", "repair"] {
+            let ended = both(action);
+            assert!(
+                ended.out.contains("spill: spill manifest") || ended.out.contains("manifest.json"),
+                "{ended:?}"
+            );
+            assert!(ended.out.contains("/spill/log") && ended.out.contains("/data/"), "{action}: {ended:?}");
+            assert!(ended.fails(1).contains("1 damaged"), "{action}");
+        }
+    }
+    // One of a later version is no damage: it is told, and keeps nothing else from being shown.
+    std::fs::write(&manifest, r#"{"format":"seawall-spill","version":99,"owner":"tests"}"#).unwrap();
+    for action in ["verify", "inspect", "repair"] {
+        let ended = both(action);
+        assert!(ended.out.contains("/spill/log") && ended.out.contains("/data/"), "{action}: {ended:?}");
+        assert!(ended.fails(4).contains("99"), "{action}");
+    }
+    // The manifest alone is judged, too.
+    std::fs::remove_dir_all(&spill).unwrap();
+    std::fs::create_dir(&spill).unwrap();
+    std::fs::write(&manifest, "{").unwrap();
+    assert!(seawall(&["wal", "verify", text(&spill)], "").out.contains("manifest.json"));
 }
