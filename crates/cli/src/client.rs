@@ -57,6 +57,32 @@ impl Client {
         path: &str,
         body: Option<(&str, Bytes)>,
     ) -> Result<Response<Incoming>, Failure> {
+        let response = self.answer(method, path, body).await?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+
+    /// Whether something is at `path`: an answer of 404 with a problem of `kind` says that nothing is.
+    ///
+    /// # Errors
+    /// As [`Client::send`], for every other answer.
+    pub(crate) async fn has(&self, path: &str, kind: &str) -> Result<bool, Failure> {
+        let response = self.answer(Method::GET, path, None).await?;
+        let status = response.status();
+        let problem: Value = serde_json::from_slice(&collect(response).await?).unwrap_or_default();
+        let is_kind = problem["type"].as_str().and_then(|text| text.rsplit(':').next()) == Some(kind);
+        match status {
+            status if status.is_success() => Ok(true),
+            StatusCode::NOT_FOUND if is_kind => Ok(false),
+            status => Err(told(status, &problem)),
+        }
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<Response<Incoming>, Failure> {
         let url = self.base.join(path).map_err(|e| Failure::input(format_args!("{path}: {e}")))?;
         let mut request = Request::builder().method(method).uri(url.as_str());
         if let Some(token) = &self.token {
@@ -70,10 +96,14 @@ impl Client {
             .header(header::CONTENT_TYPE, kind)
             .body(Full::new(bytes))
             .map_err(|e| Failure::new(Kind::Bug, e))?;
-        let response = self.pool.request(request).await.map_err(|e| {
-            Failure::environment(format_args!("no Seawall answers at {}: {}", self.base, chain(&e)))
-        })?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        self.pool.request(request).await.map_err(|e| {
+            let told = if e.is_connect() {
+                "no Seawall answers at"
+            } else {
+                "the request may or may not have been done: there was no answer from"
+            };
+            Failure::environment(format_args!("{told} {}: {}", self.base, chain(&e)))
+        })
     }
 
     /// Sends one request and reads a JSON answer.

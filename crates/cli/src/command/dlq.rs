@@ -1,7 +1,7 @@
 //! `seawall dlq ls|show|redrive|purge`: the dead letters of a running Seawall, through its admin API.
 
 use crate::client::Client;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Kind, Outcome};
 use crate::output::{self, Format};
 use clap::Subcommand;
 use http::Method;
@@ -10,6 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
+/// The most letters of one answer.
+const PAGE_MAX: u64 = 500;
+/// The problem of an answer that says that a letter is not there.
+const UNKNOWN_LETTER: &str = "unknown-letter";
 /// How often a redrive under way is asked after.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -35,9 +39,12 @@ enum Action {
     Ls {
         /// The pipeline's name.
         pipeline: String,
-        /// How many at most.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        /// How many at most; more that follow are told of on stderr.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        limit: u64,
+        /// Only those behind this one, as PARTITION/OFFSET of the dead-letter topic.
+        #[arg(long, value_name = "ID")]
+        after: Option<Id>,
         /// Only those whose key, value or error contains this.
         #[arg(long, value_name = "TEXT")]
         matching: Option<String>,
@@ -91,6 +98,12 @@ struct Id {
     offset: u64,
 }
 
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.partition, self.offset)
+    }
+}
+
 impl std::str::FromStr for Id {
     type Err = String;
 
@@ -103,6 +116,22 @@ impl std::str::FromStr for Id {
 }
 
 impl Which {
+    /// Whether any letter is meant.
+    fn is_any(&self) -> bool {
+        self.all || self.matching.is_some() || !self.ids.is_empty()
+    }
+
+    /// Takes out, and gives, what is not there: the API passes over it.
+    async fn take_missing(&mut self, client: &Client, pipeline: &str) -> Result<Vec<Id>, Failure> {
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for id in self.ids.drain(..) {
+            let is_there = client.has(&format!("{}/{id}", base(pipeline)), UNKNOWN_LETTER).await?;
+            if is_there { there.push(id) } else { missing.push(id) }
+        }
+        self.ids = there;
+        Ok(missing)
+    }
+
     fn body(&self) -> Value {
         if self.all {
             return json!({ "all": true });
@@ -127,35 +156,58 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
 
 async fn act(client: &Client, action: Action, format: Format) -> Outcome {
     match action {
-        Action::Ls { pipeline, limit, matching } => {
-            list(client, &pipeline, limit, matching.as_deref(), format).await
+        Action::Ls { pipeline, limit, after, matching } => {
+            list(client, &pipeline, (limit, after), matching.as_deref(), format).await
         }
         Action::Show { pipeline, id } => {
-            let path = format!("{}/{}/{}", base(&pipeline), id.partition, id.offset);
+            let path = format!("{}/{id}", base(&pipeline));
             let letter = client.json(Method::GET, &path, None).await?;
             match format {
                 Format::Json => output::data(format_args!("{letter}")),
                 Format::Text => output::data(format_args!("{letter:#}")),
             }
         }
-        Action::Redrive { pipeline, which, rate } => {
-            let mut body = which.body();
-            body["rate"] = json!(rate);
-            redrive(client, &format!("{}/redrive", base(&pipeline)), &body, format).await
+        Action::Redrive { pipeline, mut which, rate } => {
+            let missing = which.take_missing(client, &pipeline).await?;
+            if which.is_any() {
+                let mut body = which.body();
+                body["rate"] = json!(rate);
+                redrive(client, &format!("{}/redrive", base(&pipeline)), &body, format).await?;
+            }
+            all_found(&missing)
         }
         Action::Purge { yes: false, .. } => {
             Err(Failure::input("purging forgets dead letters for ever; say --yes to do it"))
         }
-        Action::Purge { pipeline, which, yes: true } => {
-            let mut body = which.body();
-            body["confirm"] = json!(true);
-            let done = client.json(Method::POST, &format!("{}/purge", base(&pipeline)), Some(&body)).await?;
-            match format {
-                Format::Json => output::data(format_args!("{done}")),
-                Format::Text => output::data(format_args!("{} purged", done["count"])),
+        Action::Purge { pipeline, mut which, yes: true } => {
+            let missing = which.take_missing(client, &pipeline).await?;
+            if which.is_any() {
+                let mut body = which.body();
+                body["confirm"] = json!(true);
+                let done =
+                    client.json(Method::POST, &format!("{}/purge", base(&pipeline)), Some(&body)).await?;
+                match format {
+                    Format::Json => output::data(format_args!("{done}"))?,
+                    Format::Text => output::data(format_args!("{} purged", done["count"]))?,
+                }
             }
+            all_found(&missing)
         }
     }
+}
+
+fn all_found(missing: &[Id]) -> Outcome {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing.iter().map(Id::to_string).collect();
+    Err(Failure::new(
+        Kind::Verdict,
+        format_args!(
+            "{}: no such dead letter: redriven, purged, or never there; `seawall dlq ls` lists those that are",
+            names.join(", ")
+        ),
+    ))
 }
 
 /// Starts a redrive and waits for its end, so that a script knows what came of it.
@@ -183,30 +235,50 @@ fn base(pipeline: &str) -> String {
     format!("/v1/pipelines/{name}/dead-letters")
 }
 
+/// Lists up to `limit` letters, page by page.
 async fn list(
     client: &Client,
     pipeline: &str,
-    limit: usize,
+    (limit, after): (u64, Option<Id>),
     matching: Option<&str>,
     format: Format,
 ) -> Outcome {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &limit.to_string());
-    if let Some(text) = matching {
-        query.append_pair("q", text);
-    }
-    let page = client.json(Method::GET, &format!("{}?{}", base(pipeline), query.finish()), None).await?;
-    let letters = page["items"].as_array().cloned().unwrap_or_default();
     if format == Format::Text {
         output::data(format_args!("{:<12} {:<20} {:<10} {:>8}  ERROR", "ID", "KEY", "CLASS", "ATTEMPTS"))?;
     }
-    for letter in &letters {
-        match format {
-            Format::Json => output::data(format_args!("{letter}"))?,
-            Format::Text => row(letter)?,
+    let mut next = after.map(|id| format!("{}-{}", id.partition, id.offset));
+    let mut left = limit;
+    loop {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &left.min(PAGE_MAX).to_string());
+        if let Some(text) = matching {
+            query.append_pair("q", text);
+        }
+        if let Some(after) = &next {
+            query.append_pair("after", after);
+        }
+        let page = client.json(Method::GET, &format!("{}?{}", base(pipeline), query.finish()), None).await?;
+        let letters = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for letter in letters {
+            match format {
+                Format::Json => output::data(format_args!("{letter}"))?,
+                Format::Text => row(letter)?,
+            }
+        }
+        left = left.saturating_sub(letters.len() as u64);
+        next = page["next"].as_str().map(str::to_owned);
+        match &next {
+            None => return Ok(()),
+            Some(place) if left == 0 => {
+                let last = place.replace('-', "/");
+                output::note(format_args!(
+                    "more follow: --limit shows more than {limit}, --after {last} those behind the last"
+                ));
+                return Ok(());
+            }
+            Some(_) => {}
         }
     }
-    Ok(())
 }
 
 fn row(letter: &Value) -> Outcome {
