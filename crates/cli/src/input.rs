@@ -4,8 +4,10 @@ use crate::exit::Failure;
 use bytes::Bytes;
 use seawall_core::{Record, RecordError, WallMs};
 use seawall_sidecar::line;
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The longest line, in bytes: a value of the largest size, in base64, with room for key and headers.
 const LINE_BYTES_MAX: u64 = 24 << 20;
@@ -64,11 +66,31 @@ fn raw(line: &[u8], separator: Option<&str>, now: WallMs) -> Result<Record, Line
     Ok(Record { timestamp: now, ..Record::new(key, Bytes::copy_from_slice(value)) })
 }
 
+/// Where a line stands, as `file:line`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    file: Arc<str>,
+    line: u64,
+}
+
+#[cfg(test)]
+impl Place {
+    pub(crate) fn new(file: &str, line: u64) -> Self {
+        Self { file: file.into(), line }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
 /// Files one after the other, or stdin, line by line, with the place of each line.
 pub(crate) struct Input {
     files: std::vec::IntoIter<PathBuf>,
-    open: Option<(String, Box<dyn BufRead>)>,
-    line: u64,
+    open: Option<Box<dyn BufRead>>,
+    place: Place,
     buffer: Vec<u8>,
 }
 
@@ -76,12 +98,22 @@ impl Input {
     /// Reads `files` in order; `-`, or none, is stdin.
     pub(crate) fn new(files: Vec<PathBuf>) -> Self {
         let files = if files.is_empty() { vec![PathBuf::from("-")] } else { files };
-        Self { files: files.into_iter(), open: None, line: 0, buffer: Vec::new() }
+        let place = Place { file: Arc::from(""), line: 0 };
+        Self { files: files.into_iter(), open: None, place, buffer: Vec::new() }
     }
 
-    /// Where the last line stood, as `file:line`.
-    pub(crate) fn place(&self) -> String {
-        self.open.as_ref().map_or_else(String::new, |(name, _)| format!("{name}:{}", self.line))
+    /// Where the last line stood.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// From where on nothing was read.
+    pub(crate) fn stopped(&self) -> String {
+        match (&*self.place.file, self.place.line) {
+            ("", _) => "nothing was read".to_owned(),
+            (file, 0) => format!("nothing of {file} was read"),
+            _ => format!("nothing behind {} was read", self.place),
+        }
     }
 
     /// The next line without its line feed; `None` at the end of the last file.
@@ -90,22 +122,23 @@ impl Input {
     /// A file that cannot be read, or a line longer than [`LINE_BYTES_MAX`].
     pub(crate) fn next_line(&mut self) -> Result<Option<&[u8]>, Failure> {
         loop {
-            let Some((name, reader)) = &mut self.open else {
+            let Some(reader) = &mut self.open else {
                 let Some(file) = self.files.next() else { return Ok(None) };
-                self.open = Some(open(&file)?);
-                self.line = 0;
+                let (name, reader) = open(&file)?;
+                self.open = Some(reader);
+                self.place = Place { file: name.into(), line: 0 };
                 continue;
             };
             self.buffer.clear();
             let read = reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut self.buffer);
-            let bytes = read.map_err(|e| Failure::environment(format_args!("{name}: {e}")))?;
+            let bytes = read.map_err(|e| Failure::environment(format_args!("{}: {e}", self.place.file)))?;
             if bytes == 0 {
                 self.open = None;
                 continue;
             }
-            self.line += 1;
+            self.place.line += 1;
             if bytes as u64 > LINE_BYTES_MAX {
-                let place = self.place();
+                let place = &self.place;
                 return Err(Failure::input(format_args!(
                     "{place}: a line has at most {LINE_BYTES_MAX} bytes"
                 )));
@@ -157,7 +190,7 @@ mod tests {
         while let Some(line) = input.next_line().unwrap().map(<[u8]>::to_vec) {
             seen.push((
                 String::from_utf8(line).unwrap(),
-                input.place().rsplit(['/', '\\']).next().unwrap().to_owned(),
+                input.place().to_string().rsplit(['/', '\\']).next().unwrap().to_owned(),
             ));
         }
         let expected = [("1", "a:1"), ("2", "a:2"), ("", "b:1"), ("4", "b:2")];

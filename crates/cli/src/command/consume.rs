@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Arguments {
     /// The topic.
     topic: String,
-    /// Start at the oldest record instead of after the newest.
+    /// Start at the oldest record instead of after the newest. Always so with --data.
     #[arg(long)]
     from_start: bool,
     /// End after the last record instead of waiting for more. Always so with --data.
@@ -124,7 +124,8 @@ fn print_embedded(broker: &Broker, arguments: &Arguments) -> Outcome {
     for partition in topic.partitions.iter().filter(|p| arguments.partition.is_none_or(|w| w == p.partition))
     {
         let place = TopicPartition::new(topic.name.clone(), partition.partition);
-        let mut next = if arguments.from_start { partition.start } else { partition.end };
+        // Nothing comes to a log of no running process: after the newest record there is nothing to wait for.
+        let mut next = partition.start;
         while next < partition.end {
             let batch =
                 broker.fetch(&topic.name, partition.partition, next, CHUNK).map_err(embedded::failure)?;

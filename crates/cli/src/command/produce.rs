@@ -1,36 +1,26 @@
 //! `seawall produce TOPIC`: lines into a topic.
 
 mod asked;
+mod batch;
 mod kept;
 
-use crate::client::{Client, told};
+use crate::client::Client;
 use crate::cluster::{self, ClusterArguments};
 use crate::exit::{Failure, Outcome};
 use crate::input::{self, Input, Lines};
 use crate::{embedded, output};
 use asked::Asked;
-use bytes::Bytes;
-use http::{Method, StatusCode};
-use http_body_util::BodyExt;
+use batch::Batch;
 use indicatif::{ProgressBar, ProgressStyle};
 use kept::{Kept, SpillArguments};
-use seawall_core::{Clock, Durability, Outgoing, Record, Sink, SystemClock, TopicPartition};
+use seawall_core::{Clock, Durability, SystemClock};
 use seawall_kafka::{Connection, KafkaSink, SinkOptions};
 use seawall_log::{Broker, TopicOptions};
+use seawall_sidecar::config::PARTITIONS_MAX;
 use seawall_sidecar::ingest::DURABILITY_HEADER;
-use seawall_sidecar::line;
-use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use url::Url;
-
-/// Records of one request at most.
-const BATCH_RECORDS: usize = 512;
-/// Bytes of one request at most, but for a single larger record.
-const BATCH_BYTES: usize = 1 << 20;
-/// How often a refused batch is sent again before the command gives up.
-const ATTEMPTS: u32 = 60;
 
 /// Write lines into a topic, as records.
 #[derive(Debug, clap::Args)]
@@ -57,7 +47,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, value_name = "HOW")]
     durability: Option<Asked>,
     /// With --data: make the topic, with so many partitions, where it does not exist.
-    #[arg(long, value_name = "PARTITIONS", requires = "data")]
+    #[arg(long, value_name = "PARTITIONS", requires = "data", value_parser = partitions())]
     create: Option<u32>,
     /// How a line stands for a record.
     #[arg(long, value_enum, default_value_t = Lines::Raw)]
@@ -65,6 +55,10 @@ pub(crate) struct Arguments {
     /// With raw lines: what ends the key. Without it, records have no key.
     #[arg(long, value_name = "TEXT")]
     key_separator: Option<String>,
+}
+
+fn partitions() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(PARTITIONS_MAX))
 }
 
 impl Arguments {
@@ -84,6 +78,11 @@ enum Destination {
 pub(crate) fn run(arguments: Arguments) -> Outcome {
     if arguments.key_separator.as_deref() == Some("") {
         return Err(Failure::input("--key-separator is empty; give the text that ends the key, such as ':'"));
+    }
+    if arguments.lines == Lines::Json && arguments.key_separator.is_some() {
+        return Err(Failure::input(
+            "--key-separator: a JSON line has its key in the field `key`; leave it out, or say --lines raw",
+        ));
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
@@ -123,7 +122,13 @@ fn destination(arguments: &Arguments) -> Result<Destination, Failure> {
             .map_err(Failure::input)?;
     }
     // Before the first line is read, so that nothing is half written for a misspelt name.
-    broker.describe(&arguments.topic).map_err(Failure::input)?;
+    let there = broker.describe(&arguments.topic).map_err(Failure::input)?.partitions.len();
+    if let Some(asked) = arguments.create.filter(|asked| *asked as usize != there) {
+        output::note(format_args!(
+            "--create {asked}: {} is there already, with {there} partitions, and keeps them",
+            arguments.topic
+        ));
+    }
     Ok(Destination::Embedded(broker))
 }
 
@@ -139,39 +144,61 @@ async fn on_cluster(connection: &Connection, arguments: &Arguments) -> Result<De
 }
 
 async fn produce(arguments: Arguments, destination: &Destination) -> Outcome {
-    let clock = SystemClock::new();
-    let topic: Arc<str> = arguments.topic.into();
+    let topic: Arc<str> = arguments.topic.as_str().into();
     let buffered = match destination {
         Destination::Running(_) | Destination::Kept(_) => arguments.durability == Some(Asked::Buffered),
         Destination::Embedded(_) | Destination::Cluster(_) => false,
     };
     let progress = progress();
     let mut input = Input::new(arguments.files);
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    while let Some(line) = input.next_line()? {
-        let record = input::record(line, arguments.lines, arguments.key_separator.as_deref(), clock.wall());
-        let record = record.map_err(|e| Failure::input(format_args!("{}: {e}", input.place())));
-        let record = match record {
-            Ok(record) => record,
-            Err(failure) => {
-                // What stands before the bad line is good, and was read in its order.
-                send(destination, &topic, std::mem::take(&mut batch), &progress).await?;
-                return Err(failure);
-            }
-        };
-        bytes += record.weight();
-        batch.push(record);
-        if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
-            send(destination, &topic, std::mem::take(&mut batch), &progress).await?;
-            bytes = 0;
-        }
-    }
-    send(destination, &topic, batch, &progress).await?;
+    let form = (arguments.lines, arguments.key_separator.as_deref());
+    let sent = send_lines(&mut input, form, destination, &topic, &progress).await;
     progress.finish_and_clear();
     // What is only in a memory is not written yet.
     let done = if buffered { "taken into memory for" } else { "written to" };
-    output::note(format_args!("{} records {done} {topic}", progress.position()));
-    Ok(())
+    let records = progress.position();
+    match sent {
+        Ok(()) => {
+            output::note(format_args!("{records} records {done} {topic}"));
+            Ok(())
+        }
+        // A second run would write what is written again, under other ids: the person has to know where to go on.
+        Err(failure) => {
+            Err(failure
+                .retold(format_args!("{failure}\n{records} records {done} {topic}; {}", input.stopped())))
+        }
+    }
+}
+
+/// Sends what `input` holds, batch by batch; the first that is not taken whole is the last.
+async fn send_lines(
+    input: &mut Input,
+    (lines, separator): (Lines, Option<&str>),
+    destination: &Destination,
+    topic: &Arc<str>,
+    progress: &ProgressBar,
+) -> Outcome {
+    let clock = SystemClock::new();
+    let mut batch = Batch::default();
+    loop {
+        let record = match input.next_line() {
+            Ok(None) => return batch.send(destination, topic, progress).await,
+            Ok(Some(line)) => input::record(line, lines, separator, clock.wall())
+                .map_err(|e| Failure::input(format_args!("{}: {e}", input.place()))),
+            Err(failure) => Err(failure),
+        };
+        match record {
+            Ok(record) => batch.push(input.place().clone(), record),
+            Err(failure) => {
+                // What stands before the bad line is good, and was read in its order.
+                batch.send(destination, topic, progress).await?;
+                return Err(failure);
+            }
+        }
+        if batch.is_full() {
+            std::mem::take(&mut batch).send(destination, topic, progress).await?;
+        }
+    }
 }
 
 fn progress() -> ProgressBar {
@@ -179,104 +206,4 @@ fn progress() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     let style = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, {elapsed}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-}
-
-async fn send(to: &Destination, topic: &Arc<str>, batch: Vec<Record>, progress: &ProgressBar) -> Outcome {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let count = batch.len() as u64;
-    match to {
-        Destination::Embedded(broker) => append(broker, topic, batch).await?,
-        Destination::Kept(kept) => kept.send(topic, batch).await?,
-        Destination::Cluster(sink) => append(&**sink, topic, batch).await?,
-        Destination::Running(client) => post(client, topic, &batch).await?,
-    }
-    progress.inc(count);
-    Ok(())
-}
-
-async fn append(sink: &impl Sink, topic: &Arc<str>, batch: Vec<Record>) -> Outcome {
-    let outgoing = |record| Outgoing { topic: topic.clone(), partition: None, record };
-    for receipt in sink.send(batch.into_iter().map(outgoing).collect()).await {
-        let _ = receipt.map_err(Failure::environment)?;
-    }
-    Ok(())
-}
-
-async fn post(client: &Client, topic: &Arc<str>, batch: &[Record]) -> Outcome {
-    let place = TopicPartition::new(topic.clone(), 0);
-    let mut lines: Vec<String> = batch.iter().map(|record| line::to_line(&place, 0, record, None)).collect();
-    let path = format!("/v1/topics/{topic}/records");
-    let mut attempts = 0;
-    loop {
-        let body = Bytes::from(lines.join("\n"));
-        let failure = match client.send(Method::POST, &path, Some((line::CONTENT_TYPE, body))).await {
-            Ok(response) if response.status() == StatusCode::MULTI_STATUS => {
-                let answer = response.into_body().collect().await.map_err(Failure::environment)?.to_bytes();
-                let whole = lines.len();
-                let Some(failure) = keep_refused(&mut lines, &answer)? else { return Ok(()) };
-                if lines.len() < whole {
-                    attempts = 0;
-                }
-                failure
-            }
-            Ok(_) => return Ok(()),
-            Err(failure) => failure,
-        };
-        attempts += 1;
-        if !failure.is_overload() || attempts >= ATTEMPTS {
-            return Err(failure);
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// Leaves in `lines` what `answer`, one entry for each line, says was not taken, and gives the reason of the
-/// first; where one will never be taken, its reason. What was taken is not to be sent again: it would get
-/// another token.
-fn keep_refused(lines: &mut Vec<String>, answer: &[u8]) -> Result<Option<Failure>, Failure> {
-    let entries: Vec<Value> = serde_json::from_slice(answer).unwrap_or_default();
-    if entries.len() != lines.len() {
-        return Err(Failure::environment(format_args!(
-            "the answer has {} entries for {} records",
-            entries.len(),
-            lines.len()
-        )));
-    }
-    let status = |entry: &Value| {
-        let code = entry["status"].as_u64().and_then(|code| u16::try_from(code).ok());
-        code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    };
-    let mut refused = entries.iter().filter(|entry| !status(entry).is_success());
-    let mut failure = refused.next().map(|entry| told(status(entry), entry));
-    if failure.as_ref().is_some_and(Failure::is_overload) {
-        failure = refused.map(|e| told(status(e), e)).find(|f| !f.is_overload()).or(failure);
-    }
-    let mut taken = entries.iter().map(|entry| status(entry).is_success());
-    lines.retain(|_| taken.next() != Some(true));
-    Ok(failure)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn only_what_was_refused_is_sent_again() {
-        let lines = || vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
-        let keep = |answer: Value| {
-            let mut lines = lines();
-            keep_refused(&mut lines, answer.to_string().as_bytes()).map(|failure| (lines, failure))
-        };
-        let (left, failure) = keep(json!([{"status": 201}, {"status": 429}, {"status": 503}])).unwrap();
-        assert_eq!(left, ["b", "c"]);
-        assert!(failure.unwrap().is_overload());
-        let (_, failure) =
-            keep(json!([{"status": 429}, {"status": 507, "title": "full"}, {"status": 201}])).unwrap();
-        let failure = failure.unwrap();
-        assert!(!failure.is_overload() && failure.to_string().contains("full"), "{failure}");
-        assert!(keep(json!([{"status": 201}])).is_err());
-    }
 }

@@ -61,7 +61,7 @@ fn raw_lines_with_keys_keep_the_order_of_each_key() {
     assert!(partitions.len() > 1 && partitions.iter().all(|p| *p < 3), "{partitions:?}");
     let values = seawall(&["consume", "orders", "--data", data, "--from-start"], "").ok();
     assert_eq!(values.lines().count(), 300);
-    assert_eq!(seawall(&["consume", "orders", "--data", data], "").ok(), "", "without --from-start: the end");
+    assert_eq!(seawall(&["consume", "orders", "--data", data], "").ok(), values, "always from the start");
     let refused = seawall(&["consume", "orders", "--data", data, "--partition", "3"], "").fails(3);
     assert!(refused.contains("0 to 2"), "{refused}");
 }
@@ -105,6 +105,85 @@ fn a_bad_line_is_named_by_file_and_line_and_what_stands_before_it_is_written() {
     .fails(3);
     assert!(said.contains("orders.ndjson:2: ") && said.contains("vlaue"), "{said}");
     assert_eq!(seawall(&["consume", "orders", "--data", text(&data), "--from-start"], "").ok(), "1\n");
+}
+
+#[test]
+fn what_create_cannot_do_is_refused_or_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let create = |n| seawall(&["produce", "orders", "--data", text(&data), "--create", n], "");
+    for n in ["0", "1025"] {
+        create(n).fails(2);
+    }
+    assert!(!create("2").err.contains("--create"));
+    let other = create("3");
+    assert!(other.err.contains("--create 3: orders is there already, with 2 partitions"), "{other:?}");
+    other.ok();
+}
+
+#[test]
+fn a_separator_of_keys_in_json_lines_is_refused() {
+    let json = ["produce", "orders", "--at", "http://127.0.0.1:1", "--lines", "json", "--key-separator", ":"];
+    assert!(seawall(&json, "{\"value\":1}\n").fails(3).contains("the field `key`"));
+}
+
+#[test]
+fn a_bound_of_the_spill_is_told_by_its_flag() {
+    let dir = tempfile::tempdir().unwrap();
+    let spill = ["produce", "orders", "--bootstrap", "127.0.0.1:1", "--spill", text(dir.path())];
+    let says = |flag: &str, value: &str| seawall(&[&spill[..], &[flag, value]].concat(), "").fails(3);
+    let said = says("--spill-max", "1MiB");
+    assert!(said.contains("--spill-max is 1048576 bytes: it must be"), "{said}");
+    let said = says("--record-max", "1GiB");
+    assert!(said.contains("--record-max is 1073741824 bytes: it must be 1 to 16777216"), "{said}");
+}
+
+/// A second run would write again what was written, under other ids.
+#[test]
+fn lines_that_are_not_taken_are_named_and_the_others_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("lines.txt");
+    let lines = |large: usize| {
+        let line = |n: usize| if n == large { "x".repeat(17 << 20) } else { n.to_string() };
+        (1..=7).map(|n| line(n) + "\n").collect::<String>()
+    };
+    std::fs::write(&file, lines(4)).unwrap();
+    let data = dir.path().join("data");
+    let produce =
+        |file| seawall(&["produce", "orders", file, "--data", text(&data), "--create", "1"], "").fails(3);
+    let said = produce("gone.txt");
+    assert!(
+        said.contains("gone.txt: ") && said.contains("0 records written to orders; nothing was read"),
+        "{said}"
+    );
+    let said = produce(text(&file));
+    assert!(said.contains("lines.txt:4: ") && said.contains("3 records written to orders"), "{said}");
+    assert!(said.contains("nothing behind ") && said.trim_end().ends_with("lines.txt:4 was read"), "{said}");
+}
+
+/// The cluster is away, so that what is taken lies in the spill.
+#[test]
+fn a_line_that_a_running_seawall_refuses_is_named_and_the_others_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, file) = (dir.path().join("edge.toml"), dir.path().join("lines.txt"));
+    let edge = format!(
+        "[data]\ndir = {:?}\n[ingest]\nsink = \"away\"\n[[cluster]]\nname = \"away\"\nbootstrap = [\"127.0.0.1:1\"]\n\
+         [producer]\nrecord_max = \"10KiB\"\ndurability = \"synced\"\n[[topic]]\nname = \"orders\"\ncluster = \"away\"\n",
+        dir.path().join("data")
+    );
+    std::fs::write(&config, edge).unwrap();
+    let lines = (1..=7).map(|n| if n == 4 { "x".repeat(20_000) } else { n.to_string() } + "\n");
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    let server = Seawall::run(&config);
+    let at = format!("http://{}", server.ingest);
+    let said = seawall(&["produce", "orders", text(&file), "--at", &at], "").fails(3);
+    assert_eq!(said.matches("lines.txt:").count(), 2, "the line, and where it stopped: {said}");
+    assert!(
+        said.contains("lines.txt:4: 413 ") && said.contains("the bound of producer.record_max"),
+        "{said}"
+    );
+    assert!(said.contains("6 records written to orders; nothing behind "), "{said}");
+    server.kill();
 }
 
 #[test]

@@ -259,7 +259,10 @@ fn not_sent(error: &SendError, detail: String) -> Problem {
     let late = |status, title| Problem::new(status, "timed-out", title, detail.clone()).after(COME_BACK);
     match error {
         SendError::Refused { fault, .. } => problem_of(fault),
-        SendError::Record(_) | SendError::TooLarge { .. } => event::too_large(detail),
+        SendError::Record(_) => event::too_large(detail),
+        SendError::TooLarge { bytes, max } => event::too_large(format!(
+            "a record of {bytes} bytes is larger than {max}, the bound of producer.record_max"
+        )),
         SendError::Topic(_) => Problem::bad_request("topic", detail),
         SendError::Full { .. } => {
             let title = "Neither the cluster nor the spill takes records fast enough";

@@ -1,6 +1,7 @@
 //! `seawall produce --bootstrap … --spill DIR`: what the cluster cannot take is kept, and said honestly.
 
 use super::Outcome;
+use super::batch::Answer;
 use crate::cluster;
 use crate::exit::Failure;
 use crate::output;
@@ -8,8 +9,8 @@ use seawall_core::{Class, Classify, Durability, Fault, Outgoing, Record};
 use seawall_kafka::{Admin, Connection, KafkaSink, SinkOptions};
 use seawall_producer::spill::look;
 use seawall_producer::{
-    OpenError, Outcome as Became, Producer, ProducerOptions, Replicated, Safe, SendError, SpillOptions,
-    Synced, Target,
+    OpenError, Outcome as Became, Producer, ProducerOptions, ReplayOptions, Replicated, Safe, SendError,
+    SpillOptions, Synced, Target,
 };
 use seawall_sidecar::config::{Period, Size};
 use seawall_wal::RealDisk;
@@ -39,6 +40,9 @@ pub(super) struct SpillArguments {
     /// Bytes that the spill may take on disk, like 1GiB.
     #[arg(long, value_name = "SIZE", default_value = "1GiB", requires = "spill")]
     spill_max: Size,
+    /// Bytes of the largest record (key, value, headers and topic) that is taken.
+    #[arg(long, value_name = "SIZE", default_value = "1MB", requires = "spill")]
+    record_max: Size,
     /// How long the end waits for the cluster to take what is in the spill, like 30s.
     #[arg(long, value_name = "DURATION", default_value = "30s", requires = "spill")]
     wait: Period,
@@ -96,6 +100,9 @@ impl SpillArguments {
         asked: Durability,
     ) -> Result<Option<Kept>, Failure> {
         let Some(dir) = &self.spill else { return Ok(None) };
+        let options = self.options(dir);
+        // Before the cluster is asked: a client would refuse the same in the words of its own settings.
+        options.check().map_err(not_open)?;
         let admin = Admin::open(connection, LOOK_WITHIN).map_err(cluster::failure)?;
         match admin.existing_topic(topic).await {
             Ok(_) => {}
@@ -105,15 +112,11 @@ impl SpillArguments {
             )),
             Err(error) => return Err(cluster::failure(error)),
         }
-        let options = SinkOptions { delivery_timeout: DELIVERY_WITHIN, ..SinkOptions::default() };
-        let sink = KafkaSink::open(connection, &options).map_err(cluster::failure)?;
-        let spill = SpillOptions { disk_bytes_max: self.spill_max.0, ..SpillOptions::new(dir, OWNER) };
-        let options = ProducerOptions { spill: Some(spill), ..ProducerOptions::default() };
-        let producer = Producer::open(options, vec![Target::new("cluster", sink)]).map_err(|error| {
-            let wrong = matches!(error, OpenError::Options { .. });
-            let fault = Fault::from(error);
-            if wrong { Failure::input(fault) } else { Failure::environment(fault) }
-        })?;
+        let sinks = SinkOptions::default();
+        let record_bytes_max = self.record_max.0.max(sinks.record_bytes_max);
+        let sinks = SinkOptions { delivery_timeout: DELIVERY_WITHIN, record_bytes_max, ..sinks };
+        let sink = KafkaSink::open(connection, &sinks).map_err(cluster::failure)?;
+        let producer = Producer::open(options, vec![Target::new("cluster", sink)]).map_err(not_open)?;
         let found = producer.snapshot().backlog_records;
         if found > 0 {
             output::note(format_args!("{found} records of an earlier call wait in {}", dir.display()));
@@ -121,34 +124,86 @@ impl SpillArguments {
         let (dir, topic, heard) = (dir.clone(), topic.to_owned(), Arc::default());
         Ok(Some(Kept { producer, dir, wait: self.wait.0, topic, asked, heard }))
     }
+
+    fn options(&self, dir: &Path) -> ProducerOptions {
+        let spill = SpillOptions { disk_bytes_max: self.spill_max.0, ..SpillOptions::new(dir, OWNER) };
+        let defaults = ProducerOptions::default();
+        let record = self.record_max.as_usize();
+        ProducerOptions {
+            record_bytes_max: record,
+            batch_bytes: defaults.batch_bytes.max(record),
+            replay: ReplayOptions {
+                window_bytes: defaults.replay.window_bytes.max(record),
+                ..defaults.replay
+            },
+            spill: Some(spill),
+            ..defaults
+        }
+    }
+}
+
+/// Why there is no producer, in the words of the command line.
+fn not_open(error: OpenError) -> Failure {
+    match error {
+        OpenError::Options { option, value, want } => {
+            let most = ProducerOptions::default().memory_bytes_max / 4;
+            let (flag, want) = match option {
+                "spill.disk_bytes_max" => ("--spill-max", want),
+                "record_bytes_max" => ("--record-max", format!("1 to {most}")),
+                other => (other, want),
+            };
+            Failure::input(format_args!("{flag} is {value} bytes: it must be {want}"))
+        }
+        error => Failure::environment(Fault::from(error)),
+    }
+}
+
+/// Why a record was not taken, in the words of the command line.
+fn not_taken(error: SendError) -> Failure {
+    match error {
+        SendError::TooLarge { bytes, max } => {
+            Failure::input(format_args!("a record of {bytes} bytes is larger than the {max} of --record-max"))
+        }
+        error => Failure::environment(error),
+    }
 }
 
 impl Kept {
-    /// Sends one batch; when this returns each record is as safe as was asked.
-    pub(super) async fn send(&self, topic: &Arc<str>, batch: Vec<Record>) -> Outcome {
+    /// Sends one batch; when this returns each record that was taken is as safe as was asked. Behind a record that
+    /// finds no room in memory no other is tried, and there is no answer for it.
+    pub(super) async fn send(&self, topic: &Arc<str>, batch: Vec<Record>) -> Vec<Answer> {
         let records =
             batch.into_iter().map(|record| Outgoing { topic: topic.clone(), partition: None, record });
         match self.asked {
             Durability::Replicated => {
-                for sent in self.producer.send_all::<Replicated>(records.collect()).await {
-                    sent.map_err(Failure::environment)?;
-                }
+                let sent = self.producer.send_all::<Replicated>(records.collect()).await;
+                sent.into_iter().map(|sent| sent.map(|_| ()).map_err(not_taken)).collect()
             }
             Durability::Synced => {
-                for sent in self.producer.send_all::<Synced>(records.collect()).await {
-                    self.heard.is_at(&sent.map_err(Failure::environment)?.place);
-                }
+                let sent = self.producer.send_all::<Synced>(records.collect()).await;
+                let told = |sent: Result<Synced, SendError>| match sent {
+                    Ok(synced) => {
+                        self.heard.is_at(&synced.place);
+                        Ok(())
+                    }
+                    Err(error) => Err(not_taken(error)),
+                };
+                sent.into_iter().map(told).collect()
             }
             Durability::Buffered => {
+                let mut answers = Vec::new();
                 for record in records {
                     let heard = Arc::clone(&self.heard);
                     let taken =
                         self.producer.send_buffered(record, move |outcome| heard.became(outcome)).await;
-                    taken.map_err(Failure::environment)?;
+                    answers.push(taken.map(|_| ()).map_err(not_taken));
+                    if answers.last().is_some_and(Result::is_err) {
+                        break;
+                    }
                 }
+                answers
             }
         }
-        Ok(())
     }
 
     /// Waits for the cluster to take what was spilled, ends, and says where everything is.
