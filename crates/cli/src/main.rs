@@ -25,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Exit codes: 0 fine; 1 a verdict that says no; 2 usage; 3 bad input or configuration; 4 environment
 /// (broker, permission, port, disk); 70 a bug of Seawall.
+///
+/// `SEAWALL_LOG` in the environment says what is logged on stderr: `warn` by default, `info`, or parts by name
+/// (`warn,seawall_consumer=debug`).
 #[derive(Debug, Parser)]
 #[command(name = "seawall", version, max_term_width = 100)]
 struct Arguments {

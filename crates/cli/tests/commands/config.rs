@@ -69,6 +69,7 @@ fn wrong_arguments_are_usage() {
         let said = seawall(arguments, "").fails(2);
         assert!(said.contains("--help") || said.contains("Usage"), "{arguments:?}: {said}");
     }
+    assert!(seawall(&["--help"], "").ok().contains("SEAWALL_LOG"));
     for command in ["up", "run", "check", "produce", "consume", "dlq", "wal", "config", "completions"] {
         assert!(seawall(&[command, "--help"], "").ok().contains("Usage: seawall"), "{command}");
     }

@@ -3,7 +3,7 @@
 //! `POST /v1/topics/{topic}/records` takes CloudEvents (binary, structured, batch), lines, or a plain body;
 //! `GET` on the same path reads records back as lines; `GET /v1/topics` lists topics. A receipt is given when
 //! the record is as safe as the receipt says, and never before. Whatever is refused is refused as a whole
-//! record, with a problem that says which bound was met and when to come back.
+//! record, with a problem that says which bound was met and when to come back. `docs/http.md` tells it to those who call.
 
 mod append;
 mod body;

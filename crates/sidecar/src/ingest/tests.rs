@@ -6,6 +6,7 @@ use async_compression::tokio::write::GzipEncoder;
 use seawall_core::{Class, Fault, Limit, SystemClock};
 use seawall_guard::{ConcurrencyOptions, GuardOptions, RateOptions};
 use seawall_log::{Broker, BrokerOptions, Driver, TopicOptions};
+use seawall_producer::SendError;
 use seawall_wal::RealDisk;
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
@@ -324,5 +325,41 @@ fn a_topic_of_which_nobody_knows_is_refused_with_what_would_have_it_taken() {
     let detail = problem["detail"].as_str().expect("words");
     for part in ["no broker", "[[topic]]", "\"orders\"", "cluster = \"east\"", "[producer]"] {
         assert!(detail.contains(part), "{detail}");
+    }
+}
+
+/// What a caller is told of a bound has the name under which it is set.
+#[test]
+fn a_record_over_the_producers_bound_is_told_with_its_setting() {
+    let problem = problem_of(&Fault::from(SendError::TooLarge { bytes: 20_049, max: 10_240 }));
+    assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let detail = "a record of 20049 bytes is larger than 10240, the bound of producer.record_max";
+    assert_eq!(problem.detail(), detail);
+}
+
+#[test]
+fn the_page_for_callers_names_what_is_spoken() {
+    let page = include_str!("../../../../docs/http.md");
+    let lower = page.to_lowercase();
+    let bound = event::BATCH_RECORDS_MAX / 1_000;
+    for name in [
+        crate::cloudevents::structured::CONTENT_TYPE,
+        crate::cloudevents::structured::BATCH_CONTENT_TYPE,
+        line::CONTENT_TYPE,
+        "application/x-ndjson",
+        event::KEY_HEADER,
+        DURABILITY_HEADER,
+        &format!("at most {bound},000 records"),
+    ] {
+        assert!(lower.contains(name), "{name}");
+    }
+    for parameter in ["key", "partition", "from", "limit", "follow"] {
+        assert!(
+            page.contains(&format!("`{parameter}`")) || page.contains(&format!("?{parameter}=")),
+            "{parameter}"
+        );
+    }
+    for status in [201, 202, 207, 400, 401, 404, 408, 413, 415, 429, 502, 503, 504, 507] {
+        assert!(page.contains(&format!("\n| {status}")), "{status}");
     }
 }
