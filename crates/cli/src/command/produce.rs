@@ -14,7 +14,7 @@ use batch::Batch;
 use indicatif::{ProgressBar, ProgressStyle};
 use kept::{Kept, SpillArguments};
 use seawall_core::{Clock, Durability, SystemClock};
-use seawall_kafka::{Connection, KafkaSink, SinkOptions};
+use seawall_kafka::{Connection, KafkaSink};
 use seawall_log::{Broker, TopicOptions};
 use seawall_sidecar::config::PARTITIONS_MAX;
 use seawall_sidecar::ingest::DURABILITY_HEADER;
@@ -139,7 +139,7 @@ async fn on_cluster(connection: &Connection, arguments: &Arguments) -> Result<De
         return Ok(Destination::Kept(Box::new(kept)));
     }
     cluster::admin(connection)?.existing_topic(&arguments.topic).await.map_err(cluster::failure)?;
-    let sink = KafkaSink::open(connection, &SinkOptions::default()).map_err(cluster::failure)?;
+    let sink = KafkaSink::open(connection, &cluster::sink_options()).map_err(cluster::failure)?;
     Ok(Destination::Cluster(Box::new(sink)))
 }
 
