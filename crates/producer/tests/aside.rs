@@ -10,7 +10,7 @@ use seawall_core::{Outgoing, WallMs};
 use seawall_producer::spill::by_hand::{self, Part};
 use seawall_producer::spill::look;
 use seawall_producer::{
-    Driver, OpenError, Producer, ProducerOptions, ReplayOptions, Replicated, SendError, Snapshot,
+    Driver, OpenError, Producer, ProducerOptions, ReplayOptions, Replicated, Safe, SendError, Snapshot,
     SpillOptions, State, Synced, Target,
 };
 use seawall_testkit::SimClock;
@@ -297,4 +297,37 @@ fn progress_that_frees_nothing_stays_within_the_budget() {
         producer.close(Duration::from_secs(1)).await;
     });
     world.shelf.judge().unwrap();
+}
+
+#[test]
+fn what_cannot_be_put_aside_holds_up_its_own_key_alone() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open();
+        world.shelf.set(Mood::Down);
+        for n in 0..2 {
+            producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+        }
+        // Somebody else has the log of what is refused; the other one works.
+        let refused = Path::new("/spill/refused");
+        world.disk.create_dir_all(refused).unwrap();
+        let lock = world.disk.lock(&refused.join("lock")).unwrap();
+        // One call has both: the first is refused for good, and the second taken.
+        world.shelf.set(Mood::RefuseFirst);
+        until(&world, &producer, |s| s.spill_trouble.is_some()).await;
+        for n in 2..1_500 {
+            let receipt = producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+            assert!(matches!(receipt.place, Safe::Spilled { .. }), "{receipt:?}");
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(world.shelf.of("a"), "1");
+        for n in 1..10 {
+            producer.send::<Replicated>(outgoing("", n)).await.unwrap();
+        }
+        drop(lock);
+        until(&world, &producer, |s| s.refused_records == 1 && s.backlog_records == 0).await;
+        producer.close(Duration::from_secs(1)).await;
+    });
+    let expected: Vec<_> = (1..1_500).map(|n| n.to_string()).collect();
+    assert_eq!(world.shelf.of("a"), expected.join(" "));
 }

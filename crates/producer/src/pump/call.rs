@@ -250,9 +250,6 @@ impl<D: Disk> Pump<D> {
         lane.partly = if partly { lane.partly + 1 } else { 0 };
         if ok {
             self.failed = 0;
-            if let Some(backlog) = &mut self.backlog {
-                backlog.away_bytes = 0;
-            }
         } else if !own {
             // It may be what this lane has that fails, and not the sink: another lane asks next.
             if self.failed == 0 {
@@ -261,7 +258,7 @@ impl<D: Disk> Pump<D> {
             (self.failed, self.first) = (self.failed.saturating_add(1), (at + 1) % self.lanes.len());
         }
         if own {
-            self.selector.on_unclear(now, flight.grant);
+            self.selector.on_unclear(flight.grant);
         } else if let Some(switch) = self.selector.on_result(now, flight.grant, Reported { ok, retry_after })
         {
             self.show_switch(switch);

@@ -75,7 +75,7 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) read_retry_at: Nanos,
     /// Bytes read and not yet delivered.
     pub(super) window_bytes: usize,
-    /// Bytes read since the sink last took something.
+    /// Bytes read since the sink is away.
     pub(super) away_bytes: usize,
     /// Records that are to be put aside, while the disk does not take them, and bytes of them.
     pub(super) passed: BTreeSet<u64>,

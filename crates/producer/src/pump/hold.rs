@@ -50,7 +50,7 @@ impl Held {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.probing.is_empty()
+        self.waiting.is_empty() && self.probing.is_empty() && self.keys.is_empty()
     }
 
     /// The earliest that waits.
@@ -108,6 +108,21 @@ impl<D: Disk> Pump<D> {
             let retry_at = now.plus(options.backoff.delay(1, record.stored.seq));
             backlog.held.waiting.push(Hold { record, failures: 1, retry_at });
         }
+        self.leave_on_disk(at);
+        left
+    }
+
+    /// The key stays on disk, but for what of it is in memory elsewhere, until [`Pump::read_behind`].
+    pub(super) fn hold_key(&mut self, at: usize, bucket: Bucket) {
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| bucket.lane(1).is_some()) {
+            backlog.held.keys.insert(bucket);
+            self.leave_on_disk(at);
+        }
+    }
+
+    /// What a lane has of held keys is read again once they go on.
+    fn leave_on_disk(&mut self, at: usize) {
+        let Some(backlog) = &mut self.backlog else { return };
         let held = &backlog.held.keys;
         let (skip, mut dropped) = (&mut backlog.skip, 0);
         self.lanes[at].replay.retain(|record| {
@@ -119,7 +134,6 @@ impl<D: Disk> Pump<D> {
             stays
         });
         backlog.window_bytes = backlog.window_bytes.saturating_sub(dropped);
-        left
     }
 
     /// Asks for held records whose wait is over.
@@ -158,13 +172,14 @@ impl<D: Disk> Pump<D> {
         match answers.pop() {
             Some(Err(fault)) if stays(&fault) => {
                 // It says nothing of the sink: that is why it is held.
-                self.selector.on_unclear(now, grant);
+                self.selector.on_unclear(grant);
                 hold.failures += 1;
                 let wait = self.shared.options.backoff.delay(hold.failures, hold.record.stored.seq);
                 hold.retry_at = now.plus(wait.max(fault.retry_after().unwrap_or_default()));
                 backlog.held.waiting.push(hold);
             }
             answer => {
+                self.failed = 0;
                 let reported = Reported { ok: true, retry_after: None };
                 if let Some(switch) = self.selector.on_result(now, grant, reported) {
                     self.show_switch(switch);
@@ -192,11 +207,18 @@ impl<D: Disk> Pump<D> {
         }
     }
 
-    /// A held record is dealt with: what stayed on disk behind it is read.
+    /// A held record is dealt with.
     fn release(&mut self, record: &Replayed) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.held.bytes = backlog.held.bytes.saturating_sub(record.stored.bytes);
+            self.read_behind(record.stored.bucket, record.stored.seq);
+        }
+    }
+
+    /// A key that was held goes on: what stayed on disk behind `seq`, which is dealt with, is read.
+    pub(super) fn read_behind(&mut self, bucket: Bucket, seq: u64) {
         let Some(backlog) = &mut self.backlog else { return };
-        backlog.held.bytes = backlog.held.bytes.saturating_sub(record.stored.bytes);
-        if !backlog.held.keys.remove(&record.stored.bucket) {
+        if !backlog.held.keys.remove(&bucket) {
             return;
         }
         let lanes = self.lanes.iter().flat_map(|lane| {
@@ -210,6 +232,7 @@ impl<D: Disk> Pump<D> {
         let waiting = backlog.held.waiting.iter().map(|hold| hold.record.stored.seq);
         let held = waiting.chain(backlog.held.probing.iter().copied()).collect::<Vec<_>>();
         let passed = backlog.passed.iter().copied().collect::<Vec<_>>();
-        backlog.rewind(record.stored.seq + 1, lanes.chain(held).chain(passed));
+        // That one itself may be on its way aside.
+        backlog.rewind(seq + 1, lanes.chain(held).chain(passed).chain([seq]));
     }
 }

@@ -1,7 +1,7 @@
 //! What a sink refuses for good although its receipt was given: put aside, for a person.
 //!
 //! A record that is being put aside is not asked for again: its key may have gone on past it. Its lane waits for the disk, but not
-//! for one that fails.
+//! for one that fails: then the record's key alone waits, on disk.
 
 use super::lane::{Answers, Replayed};
 use super::{Done, Pump};
@@ -137,6 +137,11 @@ impl<D: Disk> Pump<D> {
             answers.extend(waited.map(|(answer, _)| (answer, fault.clone())));
         }
         backlog.room = backlog.spill.room();
+        if passed {
+            for (record, _) in &refused {
+                self.read_behind(record.stored.bucket, record.stored.seq);
+            }
+        }
         self.shared.stats.refused.fetch_add(refused.len() as u64, Relaxed);
         for (mut answer, fault) in answers {
             let sink = Arc::clone(&self.shared.targets[sink].name);
@@ -161,6 +166,9 @@ impl<D: Disk> Pump<D> {
             let numbers: BTreeSet<u64> = parking.numbers().collect();
             self.lanes[parking.lane].parking.retain(|seq| !numbers.contains(seq));
             backlog.passed.extend(numbers);
+            for (record, _) in &parking.refused {
+                self.hold_key(parking.lane, record.stored.bucket);
+            }
         }
         let wait = self.shared.options.backoff.delay(parking.failures, parking.lane as u64);
         self.work.push(Box::pin(async move {

@@ -44,17 +44,17 @@ impl<D: Disk> Pump<D> {
     pub(super) fn read_on(&mut self, now: Nanos) {
         let mut window = self.shared.options.replay.window_bytes;
         if !self.selector.is_up(now) {
-            let windows = now.since(self.failed_since).as_secs() / WINDOW_AFTER.as_secs();
-            let may = match self.failed {
-                0..PROBES_ALIKE => window.min(PROBE_BYTES * PROBE_TIMES.pow(self.failed)),
-                _ => window.saturating_mul(windows as usize + 1),
-            };
-            if self.backlog.as_ref().is_some_and(|backlog| backlog.away_bytes >= may) {
+            if self.failed < PROBES_ALIKE {
+                window = window.min(PROBE_BYTES * PROBE_TIMES.pow(self.failed));
+            } else if self.backlog.as_ref().is_some_and(|backlog| backlog.away_bytes >= self.may_read(now)) {
                 return;
             }
-            window = window.min(may);
         }
+        let is_up = self.selector.is_up(now);
         let Some(backlog) = &mut self.backlog else { return };
+        if is_up {
+            backlog.away_bytes = 0;
+        }
         backlog.pass_delivered();
         if backlog.reading.is_some()
             || backlog.read_next >= backlog.next
@@ -74,6 +74,12 @@ impl<D: Disk> Pump<D> {
         backlog.reading = Some(backlog.read_next);
         let read = backlog.spill.read(backlog.read_next, READ_BYTES.min(window));
         self.work.push(Box::pin(async move { Done::Read(read.await) }));
+    }
+
+    /// How much may be read while the sink is away: a window, and another each few seconds.
+    fn may_read(&self, now: Nanos) -> usize {
+        let windows = now.since(self.failed_since).as_secs() / WINDOW_AFTER.as_secs();
+        self.shared.options.replay.window_bytes.saturating_mul(windows as usize + 1)
     }
 
     /// Whether a lane's records that fail, and those of others that do, are all that the window has room for: then nothing

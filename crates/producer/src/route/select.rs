@@ -42,6 +42,8 @@ pub(crate) struct Selector {
     failback_at: Nanos,
     /// A call to a better sink than the present one is on its way.
     probing: bool,
+    /// The next call is the present sink's.
+    pass_over: bool,
 }
 
 impl Selector {
@@ -54,12 +56,12 @@ impl Selector {
     ) -> std::result::Result<Self, GuardError> {
         let links = (0..sinks as u64).map(|nth| Link::new(breaker, backoff, seed.wrapping_add(nth)));
         let links = links.collect::<std::result::Result<_, _>>()?;
-        Ok(Self { links, active: 0, failback_after, failback_at: Nanos(0), probing: false })
+        Ok(Self { links, active: 0, failback_after, failback_at: Nanos(0), probing: false, pass_over: false })
     }
 
     /// Leave for one call, with the change it brings, or when to ask again.
     pub(crate) fn pick(&mut self, now: Nanos) -> std::result::Result<(Grant, Option<Switch>), Nanos> {
-        if !self.probing && now >= self.failback_at {
+        if !std::mem::take(&mut self.pass_over) && !self.probing && now >= self.failback_at {
             for sink in 0..self.active {
                 if let Ok(pass) = self.links[sink].allow(now) {
                     self.probing = true;
@@ -124,12 +126,10 @@ impl Selector {
         }
     }
 
-    /// Takes a grant back whose call failed for what it carried, or so it seems: that closes no breaker and opens none, but a
-    /// better sink than the present one is not asked again at once.
-    pub(crate) fn on_unclear(&mut self, now: Nanos, grant: Grant) {
-        if grant.probe {
-            self.failback_at = now.plus(self.failback_after);
-        }
+    /// Takes a grant back whose call failed for what it carried, or so it seems: that closes no breaker and opens none. Where
+    /// it asked a better sink than the present one, the next call does not.
+    pub(crate) fn on_unclear(&mut self, grant: Grant) {
+        self.pass_over = grant.probe;
         self.on_abandoned(grant);
     }
 
