@@ -189,6 +189,7 @@ impl Producer {
             spill_bytes_max: gauges.spill_bytes_max,
             backlog_records: gauges.backlog_records,
             backlog_bytes: gauges.backlog_bytes,
+            held_records: gauges.held_records,
             replayed_records: gauges.replayed,
             replay_left: gauges.replay_left,
             refused_records: shared.stats.refused.load(Relaxed),

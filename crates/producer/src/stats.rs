@@ -114,6 +114,8 @@ pub struct Snapshot {
     pub backlog_records: u64,
     /// Bytes of them.
     pub backlog_bytes: u64,
+    /// Those among them that fail alone, and are asked for by themselves; their keys wait behind them on disk.
+    pub held_records: u64,
     /// Records delivered from the disk since the backlog began.
     pub replayed_records: u64,
     /// The time until the backlog is delivered, at the pace of the last seconds; `None` while nothing moves.
@@ -144,6 +146,7 @@ pub(crate) struct Gauges {
     pub(crate) spill_bytes_max: u64,
     pub(crate) backlog_records: u64,
     pub(crate) backlog_bytes: u64,
+    pub(crate) held_records: u64,
     pub(crate) replayed: u64,
     pub(crate) replay_left: Option<Duration>,
     pub(crate) spill_trouble: Option<String>,
@@ -180,6 +183,7 @@ impl Stats {
             spill_bytes_max: 0,
             backlog_records: 0,
             backlog_bytes: 0,
+            held_records: 0,
             replayed: 0,
             replay_left: None,
             spill_trouble: None,

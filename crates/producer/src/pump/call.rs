@@ -276,9 +276,9 @@ impl<D: Disk> Pump<D> {
         let left = match flight.load {
             Load::Live(sent) => self.settle_live(at, sink, (sent, records), answers, now),
             Load::Replay(load) => {
+                let alone = !ok && self.is_all_there_is(&load);
                 let replayed = |(stored, outgoing)| Replayed { stored, outgoing };
                 let load = load.into_iter().zip(records).map(replayed).collect();
-                let alone = !ok && self.is_all_there_is();
                 self.settle_replay(at, sink, load, answers, (partly || alone).then_some(now))
             }
         };

@@ -49,6 +49,11 @@ impl Held {
         self.keys.contains(&bucket)
     }
 
+    /// Records that are held.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.probing.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.probing.is_empty() && self.keys.is_empty()
     }

@@ -11,6 +11,7 @@ use crate::spill::unpack::Unpacked;
 use crate::stats::Path;
 use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::{Disk, Frames, WalError};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// After a read that failed.
@@ -23,8 +24,10 @@ const READ_BYTES: usize = 1 << 20;
 /// something else may be what it takes,
 const PROBE_BYTES: usize = 64 << 10;
 const PROBE_TIMES: usize = 4;
-/// and after so many times what fills the window is set apart, to read on by a window at a time.
+/// and after so many times what fills the window is set apart, to read on by a window at a time,
 const PROBES_ALIKE: u32 = 4;
+/// where it is no more keys than these: a sink that takes nothing of many is gone.
+const KEYS_ALIKE: usize = 16;
 const WINDOW_AFTER: Duration = Duration::from_secs(5);
 
 impl<D: Disk> Backlog<D> {
@@ -82,9 +85,9 @@ impl<D: Disk> Pump<D> {
         self.shared.options.replay.window_bytes.saturating_mul(windows as usize + 1)
     }
 
-    /// Whether a lane's records that fail, and those of others that do, are all that the window has room for: then nothing
+    /// Whether the records of a call that failed (`load`), and those of other lanes that fail, are all that the window has room for: then nothing
     /// else can show whether it is they that fail, or the sink.
-    pub(super) fn is_all_there_is(&self) -> bool {
+    pub(super) fn is_all_there_is(&self, load: &[Stored]) -> bool {
         if self.failed < PROBES_ALIKE {
             return false;
         }
@@ -95,7 +98,11 @@ impl<D: Disk> Pump<D> {
         let full = |backlog: &Backlog<D>| {
             backlog.window_bytes >= window && backlog.reading.is_none() && backlog.read_next < backlog.next
         };
-        self.lanes.iter().all(fails) && self.backlog.as_ref().is_some_and(full)
+        if !self.lanes.iter().all(fails) || !self.backlog.as_ref().is_some_and(full) {
+            return false;
+        }
+        let loaded = self.lanes.iter().flat_map(|lane| lane.replay.iter().map(|record| record.stored.bucket));
+        loaded.chain(load.iter().map(|stored| stored.bucket)).collect::<BTreeSet<_>>().len() <= KEYS_ALIKE
     }
 
     pub(super) fn read(&mut self, read: Result<Frames, WalError>, now: Nanos) {

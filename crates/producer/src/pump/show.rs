@@ -33,6 +33,7 @@ impl<D: Disk> Pump<D> {
         (gauges.spill_bytes, gauges.spill_bytes_max) = (backlog.room.used, backlog.room.max);
         gauges.backlog_records = backlog.records;
         gauges.backlog_bytes = backlog.bytes;
+        gauges.held_records = backlog.held.len() as u64;
         gauges.spill_trouble = backlog.trouble_shown();
         let passed = now.since(self.shown.at);
         if passed >= PACE_OVER {

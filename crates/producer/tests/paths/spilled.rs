@@ -323,3 +323,27 @@ fn what_lies_in_front_and_fails_does_not_pass_for_the_sink() {
         assert_eq!(world.shelf.taken().len(), 24, "each once");
     }
 }
+
+#[test]
+fn a_sink_that_takes_nothing_of_many_keys_is_gone_and_none_of_them_is_set_apart() {
+    for (keys, held) in [(300, 0), (1, 1)] {
+        let world = World::new();
+        let mut options = ProducerOptions { batch_bytes: 60_000, record_bytes_max: 60_000, ..options() };
+        options.replay.window_bytes = 1_000_000;
+        live(&world.clock, async {
+            let producer = world.open(options).unwrap();
+            world.shelf.set(Mood::Down);
+            for n in 0..900 {
+                let key = format!("k{}", n % keys);
+                let mut outgoing = outgoing(&key, n);
+                outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(5_000)).into();
+                producer.send::<Synced>(outgoing).await.unwrap();
+            }
+            tokio::time::sleep(120 * SECOND).await;
+            assert_eq!(producer.snapshot().held_records, held, "of {keys} keys");
+            world.shelf.set(Mood::Up);
+            until(&producer, |s| s.backlog_records == 0 && s.held_records == 0).await;
+        });
+        world.shelf.judge().unwrap();
+    }
+}
