@@ -3,14 +3,12 @@
 use crate::exit::{Failure, Kind};
 use seawall_core::{Class, Classify, Fault};
 use seawall_kafka::{Admin, Connection, KafkaError, SinkOptions};
+use seawall_sidecar::recoverable::RECORD_BYTES_MAX;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one question to the cluster is waited for.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-
-/// More than any record with its headers.
-const RECORD_BYTES_MAX: u64 = 20 << 20;
 
 /// Which cluster, and how to log in.
 #[derive(Clone, Debug, clap::Args)]

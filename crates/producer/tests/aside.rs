@@ -17,7 +17,7 @@ use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
 use seawall_wal::Disk;
 use seawall_wal::disk::SimDisk;
-use stage::{Mood, Shelf, outgoing};
+use stage::{Mood, Shelf, outgoing, sized};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,12 +71,6 @@ fn key(n: u64) -> String {
 /// The record `n`, of a key of its own: `a` for the first.
 fn large(n: u64) -> Outgoing {
     sized(&key(n), n, VALUE)
-}
-
-fn sized(key: &str, n: u64, bytes: usize) -> Outgoing {
-    let mut outgoing = outgoing(key, n);
-    outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(bytes)).into();
-    outgoing
 }
 
 /// Spills from `first` on, while the sink is away, until `last` or there is no room; one past the last that has a receipt.

@@ -162,8 +162,7 @@ impl<D: Disk> Pump<D> {
         let records = Arc::new(Records::new(records));
         let progress = checkpoint.as_ref().map(frame::progress);
         let checkpoint = checkpoint.map(|proof| {
-            (backlog.fresh_since, backlog.fresh_bytes) = (None, 0);
-            let proven = backlog.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)).collect();
+            let proven = backlog.take_proven(&proof);
             Checkpoint { proof, proven }
         });
         let batch = spill::Batch::Records(Arc::clone(&records), progress);

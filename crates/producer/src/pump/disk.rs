@@ -84,8 +84,8 @@ pub(super) struct Backlog<D: Disk> {
     /// record of its key may go another way. Bounded by the window.
     pub(super) unproven: Vec<(u64, Bucket)>,
     /// Since when progress is owed to the disk, and bytes that were delivered meanwhile.
-    pub(super) fresh_since: Option<Nanos>,
-    pub(super) fresh_bytes: u64,
+    fresh_since: Option<Nanos>,
+    fresh_bytes: u64,
     checkpoint_bytes: u64,
     /// Up to where the progress on disk says that everything was delivered.
     pub(super) proven: u64,
@@ -257,6 +257,12 @@ impl<D: Disk> Backlog<D> {
         self.progress.runs().min(self.runs_max)
     }
 
+    /// What `proof` proves: nothing is owed for it any more.
+    pub(super) fn take_proven(&mut self, proof: &Proof) -> Vec<(u64, Bucket)> {
+        (self.fresh_since, self.fresh_bytes) = (None, 0);
+        self.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)).collect()
+    }
+
     /// Whether a progress is worth its room on the disk, or there is plenty.
     pub(super) fn takes_progress(&self, proof: &Proof) -> bool {
         let bytes = frame::progress(proof).len() as u64;
@@ -266,10 +272,10 @@ impl<D: Disk> Backlog<D> {
     /// A progress that has no room is left out: what it would have proven is delivered again by a life after a crash, and
     /// keeps nobody waiting.
     pub(super) fn leave_out(&mut self, proof: &Proof, now: Nanos) {
-        for (_, bucket) in self.unproven.extract_if(.., |(seq, _)| proof.covers(*seq)) {
+        for (_, bucket) in self.take_proven(proof) {
             self.keys.deliver(bucket);
         }
-        (self.fresh_since, self.fresh_bytes) = (Some(now), 0);
+        self.owe_progress(now);
     }
 
     /// The queue's entries whose time is over, and when the next one's is. One that is in a call, too, stays: its caller

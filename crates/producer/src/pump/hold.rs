@@ -5,7 +5,7 @@
 //! delivered past it. Once it is dealt with, the spill is read again from there, without what was delivered since.
 
 use super::disk::Backlog;
-use super::lane::{Answers, Load, Replayed};
+use super::lane::{Answers, Load, Replayed, Stored};
 use super::{Done, Pump};
 use crate::route::{Grant, Reported};
 use crate::spill::keys::Bucket;
@@ -98,7 +98,7 @@ impl<D: Disk> Pump<D> {
                 backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
                 continue;
             }
-            let room = backlog.held.waiting.len() + backlog.held.probing.len() < HELD_MAX
+            let room = backlog.held.len() < HELD_MAX
                 && backlog.held.bytes + record.stored.bytes <= options.replay.window_bytes;
             if !room || (keyed && left_keys.contains(&record.stored.bucket)) {
                 let _ = left_keys.insert(record.stored.bucket);
@@ -117,10 +117,10 @@ impl<D: Disk> Pump<D> {
         left
     }
 
-    /// The key stays on disk, but for what of it is in memory elsewhere, until [`Pump::read_behind`].
-    pub(super) fn hold_key(&mut self, at: usize, bucket: Bucket) {
-        if let Some(backlog) = self.backlog.as_mut().filter(|_| bucket.lane(1).is_some()) {
-            backlog.held.keys.insert(bucket);
+    /// The keys stay on disk, but for what of them is in memory elsewhere, until [`Pump::read_behind`].
+    pub(super) fn hold_keys(&mut self, at: usize, buckets: impl Iterator<Item = Bucket>) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.held.keys.extend(buckets.filter(|bucket| bucket.lane(1).is_some()));
             self.leave_on_disk(at);
         }
     }
@@ -216,16 +216,18 @@ impl<D: Disk> Pump<D> {
     fn release(&mut self, record: &Replayed) {
         if let Some(backlog) = &mut self.backlog {
             backlog.held.bytes = backlog.held.bytes.saturating_sub(record.stored.bytes);
-            self.read_behind(record.stored.bucket, record.stored.seq);
+            self.read_behind([record.stored].into_iter());
         }
     }
 
-    /// A key that was held goes on: what stayed on disk behind `seq`, which is dealt with, is read.
-    pub(super) fn read_behind(&mut self, bucket: Bucket, seq: u64) {
+    /// Keys that were held go on: what stayed on disk behind the records that are dealt with is read.
+    pub(super) fn read_behind(&mut self, dealt: impl Iterator<Item = Stored>) {
         let Some(backlog) = &mut self.backlog else { return };
-        if !backlog.held.keys.remove(&bucket) {
-            return;
-        }
+        let dealt: Vec<_> = dealt
+            .filter(|stored| backlog.held.keys.remove(&stored.bucket))
+            .map(|stored| stored.seq)
+            .collect();
+        let Some(first) = dealt.iter().min() else { return };
         let lanes = self.lanes.iter().flat_map(|lane| {
             let sent = match lane.flight.as_ref().map(|flight| &flight.load) {
                 Some(Load::Replay(sent)) => sent.as_slice(),
@@ -235,9 +237,9 @@ impl<D: Disk> Pump<D> {
             lane.replay.iter().map(|record| record.stored.seq).chain(sent).chain(lane.parking.iter().copied())
         });
         let waiting = backlog.held.waiting.iter().map(|hold| hold.record.stored.seq);
-        let held = waiting.chain(backlog.held.probing.iter().copied()).collect::<Vec<_>>();
-        let passed = backlog.passed.iter().copied().collect::<Vec<_>>();
-        // That one itself may be on its way aside.
-        backlog.rewind(seq + 1, lanes.chain(held).chain(passed).chain([seq]));
+        let apart = waiting.chain(backlog.held.probing.iter().copied()).chain(backlog.passed.iter().copied());
+        let apart = apart.collect::<Vec<_>>();
+        // Those themselves may be on their way aside.
+        backlog.rewind(first + 1, lanes.chain(apart).chain(dealt.iter().copied()));
     }
 }

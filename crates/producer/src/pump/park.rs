@@ -138,9 +138,7 @@ impl<D: Disk> Pump<D> {
         }
         backlog.room = backlog.spill.room();
         if passed {
-            for (record, _) in &refused {
-                self.read_behind(record.stored.bucket, record.stored.seq);
-            }
+            self.read_behind(refused.iter().map(|(record, _)| record.stored));
         }
         self.shared.stats.refused.fetch_add(refused.len() as u64, Relaxed);
         for (mut answer, fault) in answers {
@@ -166,9 +164,8 @@ impl<D: Disk> Pump<D> {
             let numbers: BTreeSet<u64> = parking.numbers().collect();
             self.lanes[parking.lane].parking.retain(|seq| !numbers.contains(seq));
             backlog.passed.extend(numbers);
-            for (record, _) in &parking.refused {
-                self.hold_key(parking.lane, record.stored.bucket);
-            }
+            let buckets = parking.refused.iter().map(|(record, _)| record.stored.bucket);
+            self.hold_keys(parking.lane, buckets);
         }
         let wait = self.shared.options.backoff.delay(parking.failures, parking.lane as u64);
         self.work.push(Box::pin(async move {

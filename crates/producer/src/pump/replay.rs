@@ -1,7 +1,7 @@
 //! From the disk to the sink: read ahead a little, sent in order.
 
 use super::disk::Backlog;
-use super::lane::{Answers, Replayed, Stored};
+use super::lane::{Answers, Lane, Replayed, Stored};
 use super::park::Refused;
 use super::settle::in_order;
 use super::{Done, Pump};
@@ -46,17 +46,14 @@ impl<D: Disk> Pump<D> {
     /// probes it. The rest stays where it is, so that writing to the disk does not share it with reading.
     pub(super) fn read_on(&mut self, now: Nanos) {
         let mut window = self.shared.options.replay.window_bytes;
-        if !self.selector.is_up(now) {
-            if self.failed < PROBES_ALIKE {
-                window = window.min(PROBE_BYTES * PROBE_TIMES.pow(self.failed));
-            } else if self.backlog.as_ref().is_some_and(|backlog| backlog.away_bytes >= self.may_read(now)) {
-                return;
-            }
-        }
-        let is_up = self.selector.is_up(now);
+        let may_read = self.may_read(now);
         let Some(backlog) = &mut self.backlog else { return };
-        if is_up {
+        if self.selector.is_up(now) {
             backlog.away_bytes = 0;
+        } else if self.failed < PROBES_ALIKE {
+            window = window.min(PROBE_BYTES * PROBE_TIMES.pow(self.failed));
+        } else if backlog.away_bytes >= may_read {
+            return;
         }
         backlog.pass_delivered();
         if backlog.reading.is_some()
@@ -85,15 +82,14 @@ impl<D: Disk> Pump<D> {
         self.shared.options.replay.window_bytes.saturating_mul(windows as usize + 1)
     }
 
-    /// Whether the records of a call that failed (`load`), and those of other lanes that fail, are all that the window has room for: then nothing
-    /// else can show whether it is they that fail, or the sink.
+    /// Whether the records of a call that failed (`load`), and those of other lanes that fail, are all that the window has room
+    /// for: then nothing else can show whether it is they that fail, or the sink.
     pub(super) fn is_all_there_is(&self, load: &[Stored]) -> bool {
         if self.failed < PROBES_ALIKE {
             return false;
         }
-        let fails = |lane: &super::lane::Lane| {
-            lane.live.is_empty() && (lane.failed_at.is_some() || lane.replay.is_empty())
-        };
+        let fails =
+            |lane: &Lane| lane.live.is_empty() && (lane.failed_at.is_some() || lane.replay.is_empty());
         let window = self.shared.options.replay.window_bytes;
         let full = |backlog: &Backlog<D>| {
             backlog.window_bytes >= window && backlog.reading.is_none() && backlog.read_next < backlog.next

@@ -2,6 +2,7 @@
 
 use super::frame::{self, Content};
 use super::look::no_spill;
+use super::progress::RUNS_MAX;
 use super::store::{self, LOG, REFUSED};
 use super::unpack::Unpacker;
 use super::{manifest, scan};
@@ -12,9 +13,6 @@ use std::path::Path;
 
 /// Records sent at a time by [`replay`].
 const BATCH: Limit = Limit { frames: 512, bytes: 1 << 20 };
-
-/// As many runs as a producer's progress tells at most: what one of them told is not forgotten here.
-const RUNS_MAX: usize = 1 << 16;
 
 /// Which records of a spill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +87,7 @@ pub async fn replay<D: Disk>(
                 }
             }
         }
+        // As many as a producer's own progress: what one of them told is not forgotten here.
         log.append([frame::progress(&found.progress.proof(RUNS_MAX))], now)?;
         log.sync(now)?;
     }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// Runs that one frame of a log may say: at most 2¹⁶, and never more than a part of a segment.
+/// Runs that one frame may say.
+pub(crate) const RUNS_MAX: usize = 1 << 16;
+
+/// Runs that one frame of a log may say: at most [`RUNS_MAX`], and never more than a part of a segment.
 pub(crate) fn runs_max(segment_bytes: u64) -> usize {
-    (segment_bytes / 64).min(1 << 16) as usize
+    (segment_bytes / 64).min(RUNS_MAX as u64) as usize
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

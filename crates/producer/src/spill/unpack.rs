@@ -25,8 +25,8 @@ pub(crate) struct Unpacker {
 }
 
 impl Unpacker {
-    /// Puts into `out` what `frame` completes, in order: the records that are `wanted`, refused ones among them, and everything else. Where it fails,
-    /// nothing of this frame is in `out`, and it can be read again.
+    /// Puts into `out` what `frame` completes, in order: the records that are `wanted`, refused ones among them, and everything
+    /// else. Where it fails, nothing of this frame is in `out`, and it can be read again.
     pub(crate) fn unpack(
         &mut self,
         frame: Frame,

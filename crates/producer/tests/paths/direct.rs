@@ -1,6 +1,6 @@
 //! From the caller to the sink, and what is said at once.
 
-use crate::stage::{Mood, outgoing};
+use crate::stage::{Mood, outgoing, sized};
 use crate::{SECOND, World, options, until};
 use seawall_core::record::HEADERS_MAX;
 use seawall_core::{Durability, Header};
@@ -131,8 +131,7 @@ fn calls_for_ten_megabytes(latency: Duration) -> u64 {
     world.shelf.latency = latency;
     live(&world.clock, async {
         let producer = world.open(ProducerOptions { lanes: 1, ..options() }).unwrap();
-        let mut record = outgoing("a", 1);
-        record.record.value = format!("a:1:{}", "x".repeat(100_000)).into();
+        let record = sized("a", 1, 100_000);
         let answers = producer.send_all::<Replicated>(vec![record; 100]).await;
         assert!(answers.iter().all(Result::is_ok));
         producer.close(SECOND).await;

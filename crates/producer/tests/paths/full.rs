@@ -1,6 +1,6 @@
 //! At the end of memory and disk.
 
-use crate::stage::{Mood, outgoing};
+use crate::stage::{Mood, outgoing, sized};
 use crate::{SECOND, World, options, until};
 use seawall_core::{Clock, Fault, Outgoing};
 use seawall_producer::{
@@ -23,9 +23,7 @@ fn small() -> ProducerOptions {
 }
 
 fn big(n: u64) -> Outgoing {
-    let mut outgoing = outgoing("a", n);
-    outgoing.record.value = format!("a:{n}:{}", "x".repeat(50_000)).into();
-    outgoing
+    sized("a", n, 50_000)
 }
 
 #[test]
@@ -112,8 +110,7 @@ fn a_disk_full_of_something_else_is_named() {
         world.shelf.set(Mood::Down);
         let mut n = 0;
         let error = loop {
-            let mut outgoing = outgoing("a", n);
-            outgoing.record.value = format!("a:{n}:{}", "x".repeat(500_000)).into();
+            let outgoing = sized("a", n, 500_000);
             match producer.send::<Synced>(outgoing).await {
                 Ok(_) => n += 1,
                 Err(error) => break error,
@@ -135,13 +132,9 @@ fn a_slow_sink_is_not_waited_for_longer_because_the_disk_is_full() {
         let producer = world.open(options()).unwrap();
         world.disk.set_faults(Faults { space_bytes: 1, ..Faults::default() });
         world.shelf.set(Mood::Down);
-        let sized = |n: u64| {
-            let mut outgoing = outgoing("a", n);
-            outgoing.record.value = format!("a:{n}:{}", "x".repeat(500_000)).into();
-            outgoing
-        };
+        let huge = |n: u64| sized("a", n, 500_000);
         let mut n = 0;
-        while producer.send::<Synced>(sized(n)).await.is_ok() {
+        while producer.send::<Synced>(huge(n)).await.is_ok() {
             n += 1;
         }
         // It takes other keys alone, so that no room comes back.
@@ -150,7 +143,7 @@ fn a_slow_sink_is_not_waited_for_longer_because_the_disk_is_full() {
         // One more for the disk, which is asked again and again.
         let waits = tokio::spawn({
             let producer = producer.clone();
-            async move { producer.send::<Synced>(sized(n + 1)).await }
+            async move { producer.send::<Synced>(huge(n + 1)).await }
         });
         tokio::time::sleep(10 * SECOND).await;
         assert!(producer.snapshot().spill_trouble.is_some(), "the disk takes nothing");

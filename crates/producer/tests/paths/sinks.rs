@@ -1,6 +1,6 @@
 //! Several sinks, and those that don't keep to what was agreed.
 
-use crate::stage::{Mood, Shelf, outgoing};
+use crate::stage::{Mood, Shelf, outgoing, sized};
 use crate::{SECOND, World, options, until};
 use seawall_core::Durability;
 use seawall_producer::{Event, Happening, ProducerOptions, Replicated, Safe, SendError, Synced, Target};
@@ -76,8 +76,7 @@ fn the_last_of_a_spill_goes_to_the_sink_that_is_there() {
         world.shelf.set(Mood::Down);
         second.set(Mood::Down);
         for n in 0..20 {
-            let mut outgoing = outgoing("a", n);
-            outgoing.record.value = format!("a:{n}:{}", "x".repeat(50_000)).into();
+            let outgoing = sized("a", n, 50_000);
             producer.send::<Synced>(outgoing).await.unwrap();
         }
         tokio::time::sleep(120 * SECOND).await;

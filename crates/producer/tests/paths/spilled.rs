@@ -1,6 +1,6 @@
 //! By the disk, and from there to the sink beside live records.
 
-use crate::stage::{Mood, outgoing};
+use crate::stage::{Mood, outgoing, sized};
 use crate::{SECOND, World, options, until};
 use seawall_core::Clock;
 use seawall_producer::{Happening, ProducerOptions, Replicated, Safe, SpillOptions, State, Synced};
@@ -145,11 +145,7 @@ fn a_record_that_fails_alone_holds_up_no_other_key() {
     let mut options =
         ProducerOptions { batch_bytes: 100_000, record_bytes_max: 100_000, lanes: 2, ..options() };
     options.replay.window_bytes = 200_000;
-    let big = |key: &str, n: u64| {
-        let mut outgoing = outgoing(key, n);
-        outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(5_000)).into();
-        outgoing
-    };
+    let big = |key: &str, n: u64| sized(key, n, 5_000);
     let others = ["b", "d", "e", "f"];
     live(&world.clock, async {
         let producer = world.open(options.clone()).unwrap();
@@ -232,11 +228,7 @@ fn what_calls_that_took_long_delivered_is_not_read_again() {
         ..options()
     };
     options.replay.window_bytes = 60_000;
-    let big = |n: u64| {
-        let mut outgoing = outgoing(&format!("k{n}"), n);
-        outgoing.record.value = format!("k{n}:{n}:{}", "x".repeat(6_000)).into();
-        outgoing
-    };
+    let big = |n: u64| sized(&format!("k{n}"), n, 6_000);
     live(&world.clock, async {
         let producer = world.open(options).unwrap();
         world.shelf.set(Mood::Slow);
@@ -293,11 +285,7 @@ fn a_record_behind_a_slow_replay_or_a_closing_producer_has_its_receipt_from_the_
 
 #[test]
 fn what_lies_in_front_and_fails_does_not_pass_for_the_sink() {
-    let big = |key: &str, n: u64| {
-        let mut outgoing = outgoing(key, n);
-        outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(50_000)).into();
-        outgoing
-    };
+    let big = |key: &str, n: u64| sized(key, n, 50_000);
     // All of it fits into the window, and less than what is in front.
     for window_bytes in [16 << 20, 200_000] {
         let world = World::new();
@@ -335,8 +323,7 @@ fn a_sink_that_takes_nothing_of_many_keys_is_gone_and_none_of_them_is_set_apart(
             world.shelf.set(Mood::Down);
             for n in 0..900 {
                 let key = format!("k{}", n % keys);
-                let mut outgoing = outgoing(&key, n);
-                outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(5_000)).into();
+                let outgoing = sized(&key, n, 5_000);
                 producer.send::<Synced>(outgoing).await.unwrap();
             }
             tokio::time::sleep(120 * SECOND).await;

@@ -75,6 +75,13 @@ pub fn outgoing(key: &str, n: u64) -> Outgoing {
     Outgoing { topic: "orders".into(), partition: None, record }
 }
 
+/// The same with so many bytes more.
+pub fn sized(key: &str, n: u64, bytes: usize) -> Outgoing {
+    let mut outgoing = outgoing(key, n);
+    outgoing.record.value = format!("{key}:{n}:{}", "x".repeat(bytes)).into();
+    outgoing
+}
+
 fn bytes(key: &str) -> Option<bytes::Bytes> {
     (!key.is_empty()).then(|| bytes::Bytes::from(key.to_owned()))
 }

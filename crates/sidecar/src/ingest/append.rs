@@ -200,7 +200,6 @@ fn unavailable(detail: impl Into<String>) -> Problem {
         .after(COME_BACK)
 }
 
-/// What a fault of the log or of a cluster means to the caller.
 /// The cluster does not say whether it has the topic.
 pub(super) fn nobody_knows(fault: &Fault, topic: &str, cluster: &str) -> Problem {
     let hint = format!(
@@ -210,6 +209,7 @@ pub(super) fn nobody_knows(fault: &Fault, topic: &str, cluster: &str) -> Problem
     problem_of(fault).and(&hint)
 }
 
+/// What a fault of the log or of a cluster means to the caller.
 pub(crate) fn problem_of(fault: &Fault) -> Problem {
     let detail = fault.to_string();
     if let Some(error) = fault.error().downcast_ref::<SendError>() {

@@ -6,6 +6,7 @@ mod error;
 pub(crate) mod options;
 
 pub use error::RecoverableError;
+pub use options::RECORD_BYTES_MAX;
 
 use crate::cluster::{Cluster, Clusters};
 use crate::config::{self, Config, LOG};

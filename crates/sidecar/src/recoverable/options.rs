@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Above every record that Seawall takes, with the headers that a dead letter gets.
-pub(crate) const RECORD_BYTES_MAX: u64 = 20 << 20;
+pub const RECORD_BYTES_MAX: u64 = 20 << 20;
 /// Over the time that a cluster's client has for itself, so that it is the one to end a call.
 const CALL_SLACK: Duration = Duration::from_secs(30);
 /// The breaker's window, in times a call of a cluster that is gone takes: one lane alone must fill it with enough.

@@ -112,9 +112,7 @@ impl SpillArguments {
             )),
             Err(error) => return Err(cluster::failure(error)),
         }
-        let sinks = SinkOptions::default();
-        let record_bytes_max = self.record_max.0.max(sinks.record_bytes_max);
-        let sinks = SinkOptions { delivery_timeout: DELIVERY_WITHIN, record_bytes_max, ..sinks };
+        let sinks = SinkOptions { delivery_timeout: DELIVERY_WITHIN, ..cluster::sink_options() };
         let sink = KafkaSink::open(connection, &sinks).map_err(cluster::failure)?;
         let producer = Producer::open(options, vec![Target::new("cluster", sink)]).map_err(not_open)?;
         let found = producer.snapshot().backlog_records;
