@@ -34,6 +34,8 @@ const VALUE_BYTES: usize = 1024;
 /// What the process may grow by, from the moment that the broker went away: the producer's 16 MiB, as much read ahead, and the
 /// client's queue of 64, with what the allocator adds. Two minutes spill 2.5 GB.
 const GROWTH_KIB_MAX: u64 = 192 << 10;
+/// And while it is away, when nothing is read ahead and the client's queue holds what it took before it was found out.
+const GROWTH_DOWN_KIB_MAX: u64 = 96 << 10;
 /// Keys that are sent only during the replay.
 const LIVE_KEYS: u64 = 8;
 const LIVE_RECORDS: u64 = 20;
@@ -189,6 +191,7 @@ async fn a_broker_that_is_down_for_minutes_costs_no_record_no_order_and_no_memor
     let at_kill = sent.load(Relaxed);
     tokio::time::sleep(down).await;
     let while_down = sent.load(Relaxed) - at_kill;
+    let grown_down = peak_kib() - before;
     let backlog = producer.snapshot().backlog_records;
     tokio::task::block_in_place(|| kafka.start_again(1)).unwrap();
     until("the replay begins", || producer.snapshot().state == State::Replaying).await;
@@ -218,8 +221,10 @@ async fn a_broker_that_is_down_for_minutes_costs_no_record_no_order_and_no_memor
     let lost = all.iter().flat_map(Sent::acked).filter(|record| !is_there(record)).count();
     println!(
         "{offered} records in {ran:?} ({while_down} of them while the broker was down for {down:?}, {backlog} on disk), \
-         {acked} receipts, {lost} lost, {again} again, {beside:?} live receipts beside the replay, {} MiB grown",
-        grown >> 10
+         {acked} receipts, {lost} lost, {again} again, {beside:?} live receipts beside the replay, {} MiB grown, \
+         {} of them while the broker was down",
+        grown >> 10,
+        grown_down >> 10
     );
     assert_eq!(lost, 0, "had a receipt and never came");
     assert_eq!(acked as u64, offered, "nothing was refused");
@@ -227,4 +232,5 @@ async fn a_broker_that_is_down_for_minutes_costs_no_record_no_order_and_no_memor
     let answered = beside.iter().filter(|receipts| **receipts > 0).count() as u64;
     assert!(answered > LIVE_KEYS / 2, "live records waited for the replay: {beside:?}");
     assert!(grown < GROWTH_KIB_MAX, "{grown} KiB");
+    assert!(grown_down < GROWTH_DOWN_KIB_MAX, "{grown_down} KiB while it was down");
 }

@@ -88,7 +88,8 @@ pub struct ProducerOptions {
 /// The way back from the disk.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
-    /// Bytes read ahead of their acknowledgement (default 16 MiB).
+    /// Bytes of memory for records read ahead of their acknowledgement, with 256 for each of them beside its own
+    /// (default 16 MiB).
     pub window_bytes: usize,
     /// The share of calls' bytes that replay gets while live records wait, above 0 and below 1 (default 0.5).
     /// Alone it gets everything.

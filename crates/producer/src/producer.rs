@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What a record takes in memory besides its own bytes: its place in the queues and its answer.
-const ENTRY_BYTES: usize = 256;
+pub(crate) const ENTRY_BYTES: usize = 256;
 
 /// What the callers and the pump share.
 pub(crate) struct Shared {

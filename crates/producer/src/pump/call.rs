@@ -308,7 +308,7 @@ impl<D: Disk> Pump<D> {
             if let Some(backlog) =
                 self.backlog.as_mut().filter(|backlog| backlog.progress.is_done(next.stored.seq))
             {
-                backlog.window_bytes = backlog.window_bytes.saturating_sub(next.stored.bytes);
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(next.stored.weight());
                 lane.replay.pop_front();
                 continue;
             }

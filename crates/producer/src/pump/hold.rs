@@ -95,18 +95,18 @@ impl<D: Disk> Pump<D> {
             if keyed && backlog.held.has(record.stored.bucket) {
                 // It stays on disk, behind the one that is held.
                 backlog.skip.remove(&record.stored.seq);
-                backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.weight());
                 continue;
             }
             let room = backlog.held.len() < HELD_MAX
-                && backlog.held.bytes + record.stored.bytes <= options.replay.window_bytes;
+                && backlog.held.bytes + record.stored.weight() <= options.replay.window_bytes;
             if !room || (keyed && left_keys.contains(&record.stored.bucket)) {
                 let _ = left_keys.insert(record.stored.bucket);
                 left.push(record);
                 continue;
             }
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.bytes);
-            backlog.held.bytes += record.stored.bytes;
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.weight());
+            backlog.held.bytes += record.stored.weight();
             if keyed {
                 backlog.held.keys.insert(record.stored.bucket);
             }
@@ -134,7 +134,7 @@ impl<D: Disk> Pump<D> {
             let stays = !held.contains(&record.stored.bucket);
             if !stays {
                 skip.remove(&record.stored.seq);
-                dropped += record.stored.bytes;
+                dropped += record.stored.weight();
             }
             stays
         });
@@ -197,7 +197,7 @@ impl<D: Disk> Pump<D> {
                         let lane = lane.unwrap_or(record.stored.seq as usize % self.lanes.len());
                         // As if it were in the window: that is where it is taken from once it is put aside.
                         if let Some(backlog) = &mut self.backlog {
-                            backlog.window_bytes += record.stored.bytes;
+                            backlog.window_bytes += record.stored.weight();
                         }
                         self.park(lane, grant.sink, vec![(record, fault)]);
                     }
@@ -215,7 +215,7 @@ impl<D: Disk> Pump<D> {
     /// A held record is dealt with.
     fn release(&mut self, record: &Replayed) {
         if let Some(backlog) = &mut self.backlog {
-            backlog.held.bytes = backlog.held.bytes.saturating_sub(record.stored.bytes);
+            backlog.held.bytes = backlog.held.bytes.saturating_sub(record.stored.weight());
             self.read_behind([record.stored].into_iter());
         }
     }

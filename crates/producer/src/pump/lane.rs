@@ -1,6 +1,7 @@
 //! One lane: the keys whose calls follow each other.
 
 use crate::inbox::{Duty, Entry};
+use crate::producer::ENTRY_BYTES;
 use crate::route::{Grant, Stride, Turn};
 use crate::spill::keys::Bucket;
 use seawall_core::{Fault, Nanos, Outgoing, Receipt};
@@ -14,6 +15,13 @@ pub(super) struct Stored {
     pub(super) seq: u64,
     pub(super) bytes: usize,
     pub(super) bucket: Bucket,
+}
+
+impl Stored {
+    /// What it takes in memory once it is read.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes + ENTRY_BYTES
+    }
 }
 
 /// A record read from the spill.

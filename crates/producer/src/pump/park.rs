@@ -40,8 +40,8 @@ impl Parking {
         self.refused.iter().map(|(record, fault)| (fault.to_string(), record.outgoing.clone())).collect()
     }
 
-    fn bytes(&self) -> usize {
-        self.refused.iter().map(|(record, _)| record.stored.bytes).sum()
+    fn weight(&self) -> usize {
+        self.refused.iter().map(|(record, _)| record.stored.weight()).sum()
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
@@ -121,15 +121,15 @@ impl<D: Disk> Pump<D> {
             self.park_later(parking);
             return self.show_trouble(fault.error());
         }
-        let (numbers, bytes): (BTreeSet<u64>, _) = (parking.numbers().collect(), parking.bytes());
+        let (numbers, weight): (BTreeSet<u64>, _) = (parking.numbers().collect(), parking.weight());
         let Parking { lane, sink, refused, passed, .. } = parking;
         self.lanes[lane].parking.retain(|seq| !numbers.contains(seq));
         let Some(backlog) = &mut self.backlog else { return };
         if passed {
-            backlog.passed_bytes = backlog.passed_bytes.saturating_sub(bytes);
+            backlog.passed_bytes = backlog.passed_bytes.saturating_sub(weight);
             backlog.passed.retain(|seq| !numbers.contains(seq));
         } else {
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(bytes);
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(weight);
         }
         let mut answers = Vec::new();
         for (record, fault) in &refused {
@@ -154,13 +154,13 @@ impl<D: Disk> Pump<D> {
     /// The disk did not take them, or has no room: their lane goes on, as long as memory has room for what waits so.
     fn park_later(&mut self, mut parking: Parking) {
         parking.failures += 1;
-        let bytes = parking.bytes();
+        let weight = parking.weight();
         if let Some(backlog) = self.backlog.as_mut().filter(|_| !parking.passed)
-            && backlog.passed_bytes + bytes <= self.shared.options.replay.window_bytes
+            && backlog.passed_bytes + weight <= self.shared.options.replay.window_bytes
         {
             parking.passed = true;
-            backlog.passed_bytes += bytes;
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(bytes);
+            backlog.passed_bytes += weight;
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(weight);
             let numbers: BTreeSet<u64> = parking.numbers().collect();
             self.lanes[parking.lane].parking.retain(|seq| !numbers.contains(seq));
             backlog.passed.extend(numbers);

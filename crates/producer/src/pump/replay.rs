@@ -152,10 +152,9 @@ impl<D: Disk> Pump<D> {
                     // Behind the call that it is in, where it is in one: it is sent again only if that fails.
                     let call = || backlog.in_call.get(&seq).copied();
                     let lane = bucket.lane(lanes).or_else(call).unwrap_or(seq as usize % lanes);
-                    backlog.window_bytes += bytes;
-                    self.lanes[lane]
-                        .replay
-                        .push_back(Replayed { stored: Stored { seq, bytes, bucket }, outgoing });
+                    let stored = Stored { seq, bytes, bucket };
+                    backlog.window_bytes += stored.weight();
+                    self.lanes[lane].replay.push_back(Replayed { stored, outgoing });
                 }
             }
             backlog.read_next = seq + 1;
@@ -171,7 +170,7 @@ impl<D: Disk> Pump<D> {
         // Delivered by a call that took long, after they were read.
         while let Some(front) = lane.replay.front().filter(|front| backlog.progress.is_done(front.stored.seq))
         {
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(front.stored.bytes);
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(front.stored.weight());
             lane.replay.pop_front();
         }
         if lane.replay.is_empty() || self.closing.is_some() {
@@ -204,7 +203,7 @@ impl<D: Disk> Pump<D> {
                 Ok(receipt) => {
                     delivered += 1;
                     if let Some(backlog) = &mut self.backlog {
-                        backlog.window_bytes = backlog.window_bytes.saturating_sub(replayed.stored.bytes);
+                        backlog.window_bytes = backlog.window_bytes.saturating_sub(replayed.stored.weight());
                     }
                     self.delivered_from_disk(sink, replayed.stored, receipt);
                 }
