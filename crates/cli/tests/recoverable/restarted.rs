@@ -18,6 +18,9 @@ fn what_was_acknowledged_while_the_cluster_was_away_is_in_it_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let file = write(dir.path(), "recovered", &cluster("kafka", &kafka.bootstrap()), PRODUCER);
     let mut acknowledged = Acknowledged::new("recovered");
+    // A topic that the config does not describe.
+    create(&kafka, "readings", 1);
+    let mut readings = Acknowledged::new("readings");
 
     let server = Seawall::run(&file);
     let mut connection = Connection::open(server.ingest).unwrap();
@@ -26,6 +29,12 @@ fn what_was_acknowledged_while_the_cluster_was_away_is_in_it_at_the_end() {
         acknowledged.post(&mut connection).only("replicated").then_some(())
     });
     until_direct(&server);
+    readings.post(&mut connection);
+    wait_for("the topic is written down", BOUND, || {
+        std::fs::read_to_string(dir.path().join("data/topics/kafka"))
+            .is_ok_and(|text| text == "readings\n")
+            .then_some(())
+    });
 
     kafka.kill(1).unwrap();
     for _ in 0..5 {
@@ -58,6 +67,8 @@ fn what_was_acknowledged_while_the_cluster_was_away_is_in_it_at_the_end() {
     let server = Seawall::run(&file);
     let mut connection = Connection::open(server.ingest).unwrap();
     assert!(acknowledged.post(&mut connection).only("synced"));
+    assert!(readings.post(&mut connection).only("synced"), "its records came in an earlier life");
+    assert_eq!(Acknowledged::new("never").try_post(&mut connection, &[]).answer.status, 503);
     assert_eq!(http::get(server.admin, "/readyz").status, 200);
 
     kafka.start_again(1).unwrap();
@@ -68,6 +79,7 @@ fn what_was_acknowledged_while_the_cluster_was_away_is_in_it_at_the_end() {
         acknowledged.post(&mut connection).only("replicated").then_some(())
     });
     acknowledged.check(&[consumed(&kafka, "recovered")]);
+    readings.check(&[consumed(&kafka, "readings")]);
     assert!(server.metric(&spilled.replace("\"spill\"", "\"replay\"")).unwrap() >= (5 * BATCH) as f64);
     let events = producer(&server)["events"].to_string();
     assert!(events.contains("replaying") && events.contains("direct"), "{events}");

@@ -8,6 +8,7 @@
 
 mod error;
 mod fit;
+mod remember;
 mod topics;
 
 pub use error::ClusterError;
@@ -16,6 +17,7 @@ pub(crate) use topics::Wanted;
 
 use crate::config::{self, Config};
 use crate::recoverable::options::RECORD_BYTES_MAX;
+use remember::Remembered;
 use seawall_core::{Class, Classify, Clock, Fault};
 use seawall_kafka::{Admin, Connection, KafkaSink, SinkOptions};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,11 +138,13 @@ impl Cluster {
             compression: settings.compression.into(),
             ..defaults
         };
+        let remembers = producer.is_some() && config.ingest.sink == name;
+        let remembered = remembers.then(|| Remembered::read(&config.data.dir, &name));
         Ok(Self(Arc::new(Inner {
             admin: Admin::open(&connection, ANSWER_WITHIN).map_err(client)?,
             sink: KafkaSink::open(&connection, &options).map_err(client)?,
             described: topics::described(config, &name),
-            known: Known::new(clock.clone()),
+            known: Known::new(clock.clone(), remembered),
             standing: Mutex::new(Standing::Waiting("it was not asked yet".to_owned())),
             connection,
             name,

@@ -1,6 +1,7 @@
 //! Which topics a cluster must have, and which it is known to have.
 
 use super::fit::{Findings, Keeps};
+use super::remember::Remembered;
 use super::{Cluster, ClusterError};
 use crate::config;
 use seawall_core::{Class, Classify, Clock, Fault, Nanos};
@@ -49,11 +50,19 @@ pub(super) struct Known {
     names: RwLock<BTreeSet<String>>,
     /// When the cluster was last asked for all; held while it is asked.
     asked: tokio::sync::Mutex<Option<Nanos>>,
+    /// What an earlier life knew, where records are taken while the cluster is away.
+    remembered: Option<Arc<Remembered>>,
 }
 
 impl Known {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, names: RwLock::default(), asked: tokio::sync::Mutex::new(None) }
+    pub(super) fn new(clock: Arc<dyn Clock>, remembered: Option<Remembered>) -> Self {
+        let names = remembered.as_ref().map(Remembered::names).unwrap_or_default();
+        let asked = tokio::sync::Mutex::new(None);
+        Self { clock, names: RwLock::new(names), asked, remembered: remembered.map(Arc::new) }
+    }
+
+    pub(super) fn remembered(&self) -> Option<&Arc<Remembered>> {
+        self.remembered.as_ref()
     }
 
     fn holds(&self, name: &str) -> bool {
@@ -82,7 +91,8 @@ impl Cluster {
                 });
             }
         }
-        if self.0.described.is_empty() {
+        // What an earlier life knew may be gone.
+        if self.0.described.is_empty() || self.0.known.remembered.is_some() {
             self.refresh().await.map_err(|source| ClusterError::Topic {
                 cluster: self.0.name.clone(),
                 topic: "*".to_owned(),
@@ -184,7 +194,11 @@ impl Cluster {
 
     /// Whether a topic of that name is known, or will be made once the cluster answers. Asks nobody.
     pub(crate) fn expects_topic(&self, name: &str) -> bool {
-        self.0.known.holds(name) || self.0.described.iter().any(|topic| topic.name == name)
+        self.0.known.holds(name) || self.is_described(name)
+    }
+
+    pub(super) fn is_described(&self, name: &str) -> bool {
+        self.0.described.iter().any(|topic| topic.name == name)
     }
 
     /// The names of all topics that are known.
@@ -201,8 +215,9 @@ impl Cluster {
             return Ok(());
         }
         let topics = self.0.admin.topics().await?;
-        let names = topics.into_iter().map(|topic| topic.name).collect();
-        *known.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        let names: BTreeSet<String> = topics.into_iter().map(|topic| topic.name).collect();
+        known.names.write().unwrap_or_else(PoisonError::into_inner).clone_from(&names);
+        self.forget_others(names);
         *asked = Some(known.clock.now());
         Ok(())
     }

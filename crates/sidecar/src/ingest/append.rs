@@ -54,6 +54,9 @@ impl Ingest {
                 (!has).then(|| cluster.known_topics())
             }
         };
+        if let (None, Destination::Kafka { cluster, producer: Some(_) }) = (&there, &self.sink) {
+            cluster.remember(name);
+        }
         match there {
             None => Ok(Arc::from(name)),
             Some(there) => Err(unknown_topic(name, nearest(name, there.iter().map(String::as_str)))),
@@ -204,7 +207,7 @@ fn unavailable(detail: impl Into<String>) -> Problem {
 pub(super) fn nobody_knows(fault: &Fault, topic: &str, cluster: &str) -> Problem {
     let hint = format!(
         "; so nobody knows whether it has topic {topic:?}: with a [[topic]] of that name and cluster = {cluster:?}, and a [producer], \
-         records are taken while the cluster is away"
+         records are taken before the cluster was ever reached"
     );
     problem_of(fault).and(&hint)
 }
