@@ -325,3 +325,36 @@ fn what_cannot_be_put_aside_holds_up_its_own_key_alone() {
     let expected: Vec<_> = (1..1_500).map(|n| n.to_string()).collect();
     assert_eq!(world.shelf.of("a"), expected.join(" "));
 }
+
+/// One that cannot be put aside and one that fails alone, of one key: it goes on when neither is in its way.
+#[test]
+fn a_key_waits_for_what_fails_alone_and_for_what_cannot_be_put_aside() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open();
+        world.shelf.set(Mood::Down);
+        for n in 0..5 {
+            producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+        }
+        let refused = Path::new("/spill/refused");
+        world.disk.create_dir_all(refused).unwrap();
+        let lock = world.disk.lock(&refused.join("lock")).unwrap();
+        world.shelf.set(Mood::RefuseFirstFailSecond);
+        until(&world, &producer, |s| s.spill_trouble.is_some() && s.held_records == 1).await;
+        drop(lock);
+        until(&world, &producer, |s| s.refused_records == 1).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        // The second is in their way, whatever became of the first. (The call that both were in may have taken some.)
+        let before = world.shelf.of("a");
+        assert!(matches!(&*before, "" | "2 3 4"), "{before}");
+        for n in 5..8 {
+            producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(world.shelf.of("a"), before);
+        world.shelf.set(Mood::Up);
+        until(&world, &producer, |s| s.backlog_records == 0).await;
+        producer.close(Duration::from_secs(1)).await;
+    });
+    assert!(world.shelf.of("a").ends_with("1 2 3 4 5 6 7"), "{}", world.shelf.of("a"));
+}

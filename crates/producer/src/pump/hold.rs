@@ -12,7 +12,7 @@ use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::Disk;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Held records at most; further ones wait in their lane, which then waits with them.
@@ -33,11 +33,20 @@ pub(super) struct Probe {
     grant: Grant,
 }
 
+/// Why a key stays on disk.
+#[derive(Default)]
+struct Behind {
+    /// Records that it waits for: one that failed alone, and others that could not be put aside.
+    records: usize,
+    /// The first of those that are dealt with.
+    dealt: Option<u64>,
+}
+
 /// What is held.
 #[derive(Default)]
 pub(super) struct Held {
     waiting: Vec<Hold>,
-    keys: BTreeSet<Bucket>,
+    keys: BTreeMap<Bucket, Behind>,
     bytes: usize,
     /// In a call of their own.
     probing: Vec<u64>,
@@ -46,7 +55,25 @@ pub(super) struct Held {
 impl Held {
     /// Whether records of `bucket` stay on disk.
     pub(super) fn has(&self, bucket: Bucket) -> bool {
-        self.keys.contains(&bucket)
+        self.keys.contains_key(&bucket)
+    }
+
+    /// Those of `bucket` stay on disk behind one more record.
+    fn stay(&mut self, bucket: Bucket) {
+        self.keys.entry(bucket).or_default().records += 1;
+    }
+
+    /// A record that others stayed behind is dealt with. Where they go on: the first of all records that they stayed behind.
+    fn go_on(&mut self, stored: Stored) -> Option<u64> {
+        let behind = self.keys.get_mut(&stored.bucket)?;
+        let first = behind.dealt.map_or(stored.seq, |dealt| dealt.min(stored.seq));
+        behind.dealt = Some(first);
+        behind.records = behind.records.saturating_sub(1);
+        if behind.records > 0 {
+            return None;
+        }
+        self.keys.remove(&stored.bucket);
+        Some(first)
     }
 
     /// Records that are held.
@@ -108,7 +135,7 @@ impl<D: Disk> Pump<D> {
             backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.weight());
             backlog.held.bytes += record.stored.weight();
             if keyed {
-                backlog.held.keys.insert(record.stored.bucket);
+                backlog.held.stay(record.stored.bucket);
             }
             let retry_at = now.plus(options.backoff.delay(1, record.stored.seq));
             backlog.held.waiting.push(Hold { record, failures: 1, retry_at });
@@ -120,7 +147,7 @@ impl<D: Disk> Pump<D> {
     /// The keys stay on disk, but for what of them is in memory elsewhere, until [`Pump::read_behind`].
     pub(super) fn hold_keys(&mut self, at: usize, buckets: impl Iterator<Item = Bucket>) {
         if let Some(backlog) = &mut self.backlog {
-            backlog.held.keys.extend(buckets.filter(|bucket| bucket.lane(1).is_some()));
+            buckets.filter(|bucket| bucket.lane(1).is_some()).for_each(|bucket| backlog.held.stay(bucket));
             self.leave_on_disk(at);
         }
     }
@@ -128,10 +155,10 @@ impl<D: Disk> Pump<D> {
     /// What a lane has of held keys is read again once they go on.
     fn leave_on_disk(&mut self, at: usize) {
         let Some(backlog) = &mut self.backlog else { return };
-        let held = &backlog.held.keys;
+        let held = &backlog.held;
         let (skip, mut dropped) = (&mut backlog.skip, 0);
         self.lanes[at].replay.retain(|record| {
-            let stays = !held.contains(&record.stored.bucket);
+            let stays = !held.has(record.stored.bucket);
             if !stays {
                 skip.remove(&record.stored.seq);
                 dropped += record.stored.weight();
@@ -223,11 +250,12 @@ impl<D: Disk> Pump<D> {
     /// Keys that were held go on: what stayed on disk behind the records that are dealt with is read.
     pub(super) fn read_behind(&mut self, dealt: impl Iterator<Item = Stored>) {
         let Some(backlog) = &mut self.backlog else { return };
-        let dealt: Vec<_> = dealt
-            .filter(|stored| backlog.held.keys.remove(&stored.bucket))
-            .map(|stored| stored.seq)
-            .collect();
-        let Some(first) = dealt.iter().min() else { return };
+        let (mut numbers, mut firsts) = (Vec::new(), Vec::new());
+        for stored in dealt {
+            numbers.push(stored.seq);
+            firsts.extend(backlog.held.go_on(stored));
+        }
+        let Some(first) = firsts.iter().min() else { return };
         let lanes = self.lanes.iter().flat_map(|lane| {
             let sent = match lane.flight.as_ref().map(|flight| &flight.load) {
                 Some(Load::Replay(sent)) => sent.as_slice(),
@@ -240,6 +268,6 @@ impl<D: Disk> Pump<D> {
         let apart = waiting.chain(backlog.held.probing.iter().copied()).chain(backlog.passed.iter().copied());
         let apart = apart.collect::<Vec<_>>();
         // Those themselves may be on their way aside.
-        backlog.rewind(first + 1, lanes.chain(apart).chain(dealt.iter().copied()));
+        backlog.rewind(first + 1, lanes.chain(apart).chain(numbers));
     }
 }

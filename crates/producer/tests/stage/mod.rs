@@ -46,6 +46,8 @@ pub enum Mood {
     RefuseAllBut(&'static str),
     /// Refuses those with the number 0 for good, and takes all others.
     RefuseFirst,
+    /// The same, but those with the number 1 fail.
+    RefuseFirstFailSecond,
     Panic,
 }
 
@@ -257,17 +259,19 @@ impl Sink for Shelf {
                 self.inner.lock().unwrap().refused.extend(records.iter().map(named));
                 answers = all(failed(Class::Permanent, "never"));
             }
-            Mood::RefuseOne | Mood::RefuseAllBut(_) | Mood::RefuseFirst => {
+            Mood::RefuseOne | Mood::RefuseAllBut(_) | Mood::RefuseFirst | Mood::RefuseFirstFailSecond => {
                 for (outgoing, answer) in records.iter().zip(&mut answers) {
                     let (key, n) = named(outgoing);
                     let refuses = match mood {
                         Mood::RefuseAllBut(kept) => key != kept,
-                        Mood::RefuseFirst => n == 0,
+                        Mood::RefuseFirst | Mood::RefuseFirstFailSecond => n == 0,
                         _ => key == "a",
                     };
                     if refuses {
                         self.inner.lock().unwrap().refused.push(named(outgoing));
                         *answer = Err(failed(Class::Permanent, "never"));
+                    } else if mood == Mood::RefuseFirstFailSecond && n == 1 {
+                        *answer = Err(failed(Class::Transient, "its partition has no leader"));
                     } else {
                         self.write(std::slice::from_ref(outgoing));
                     }
