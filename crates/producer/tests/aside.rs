@@ -358,3 +358,28 @@ fn a_key_waits_for_what_fails_alone_and_for_what_cannot_be_put_aside() {
     });
     assert!(world.shelf.of("a").ends_with("1 2 3 4 5 6 7"), "{}", world.shelf.of("a"));
 }
+
+/// More of it than is held apart: it is not asked for as fast as the sink says no.
+#[test]
+fn what_has_no_room_aside_is_asked_for_with_growing_waits() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open();
+        world.shelf.set(Mood::Down);
+        for n in 0..500 {
+            producer.send::<Synced>(sized(&key(n), n, 1_200)).await.unwrap();
+        }
+        world.shelf.set(Mood::Refuse);
+        let full =
+            |s: &Snapshot| s.spill_trouble.as_deref().is_some_and(|why| why.contains("used up its room"));
+        until(&world, &producer, full).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let before = world.shelf.calls();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        // Each lane and each record that is held asks every five seconds.
+        let calls = world.shelf.calls() - before;
+        assert!(calls < 5_000, "{calls} calls in a minute");
+        world.shelf.set(Mood::Up);
+        until(&world, &producer, |s| s.backlog_records == 0 && s.spill_trouble.is_none()).await;
+    });
+}

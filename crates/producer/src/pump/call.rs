@@ -247,7 +247,8 @@ impl<D: Disk> Pump<D> {
             !ok && lane.failed_at.is_some_and(|failed_at| self.selector.answered_after(sink, failed_at));
         lane.failed_at = if ok { None } else { Some(now) };
         let partly = own || (ok && faults().any(failed));
-        lane.partly = if partly { lane.partly + 1 } else { 0 };
+        let in_a_row = lane.partly.saturating_add(1);
+        lane.partly = if partly { in_a_row } else { 0 };
         if ok {
             self.failed = 0;
         } else if !own {
@@ -274,7 +275,7 @@ impl<D: Disk> Pump<D> {
         // The sink is done with them: they are moved, not copied.
         let records = Arc::unwrap_or_clone(flight.records);
         let left = match flight.load {
-            Load::Live(sent) => self.settle_live(at, sink, (sent, records), answers, now),
+            Load::Live(sent) => self.settle_live(at, sink, (sent, records), answers, now) && partly,
             Load::Replay(load) => {
                 let alone = !ok && self.is_all_there_is(&load);
                 let replayed = |(stored, outgoing)| Replayed { stored, outgoing };
@@ -282,8 +283,10 @@ impl<D: Disk> Pump<D> {
                 self.settle_replay(at, sink, load, answers, (partly || alone).then_some(now))
             }
         };
-        if partly && left {
+        // What was refused for good, and has no room aside, is asked for again like what failed.
+        if left && (partly || ok) {
             let lane = &mut self.lanes[at];
+            lane.partly = in_a_row;
             let wait = self.shared.options.backoff.delay(lane.partly, at as u64);
             lane.retry_at = now.plus(wait.max(retry_after.unwrap_or_default()));
         }
