@@ -11,6 +11,7 @@ use crate::route::{Grant, Reported};
 use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use seawall_core::{Class, Fault, Nanos};
+use seawall_guard::BreakerState;
 use seawall_wal::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,12 +20,19 @@ use std::sync::Arc;
 const HELD_MAX: usize = 256;
 /// Held records that are asked for at once.
 const PROBES_MAX: usize = 4;
+/// A held record that fails so often in a row at a sink that takes nothing else meanwhile may fail because of the sink.
+const ALONE_MAX: u32 = 3;
 
 /// A record that is held.
 struct Hold {
     record: Replayed,
     failures: u32,
+    failed_at: Nanos,
     retry_at: Nanos,
+    /// How often in a row it failed at a sink that took nothing else meanwhile.
+    alone: u32,
+    /// Sinks that counted as gone because of it: a record that all of them fail says nothing of any.
+    blamed: BTreeSet<usize>,
 }
 
 /// A held record in a call of its own.
@@ -138,7 +146,8 @@ impl<D: Disk> Pump<D> {
                 backlog.held.stay(record.stored.bucket);
             }
             let retry_at = now.plus(options.backoff.delay(1, record.stored.seq));
-            backlog.held.waiting.push(Hold { record, failures: 1, retry_at });
+            let (failed_at, blamed) = (now, BTreeSet::new());
+            backlog.held.waiting.push(Hold { record, failures: 1, failed_at, retry_at, alone: 0, blamed });
         }
         self.leave_on_disk(at);
         left
@@ -203,9 +212,9 @@ impl<D: Disk> Pump<D> {
         };
         match answers.pop() {
             Some(Err(fault)) if stays(&fault) => {
-                // It says nothing of the sink: that is why it is held.
-                self.selector.on_unclear(grant);
+                self.failed_alone(&mut hold, grant, &fault, now);
                 hold.failures += 1;
+                let Some(backlog) = &mut self.backlog else { return };
                 let wait = self.shared.options.backoff.delay(hold.failures, hold.record.stored.seq);
                 hold.retry_at = now.plus(wait.max(fault.retry_after().unwrap_or_default()));
                 backlog.held.waiting.push(hold);
@@ -236,6 +245,27 @@ impl<D: Disk> Pump<D> {
                     None => {}
                 }
             }
+        }
+    }
+
+    /// That it fails says nothing of the sink: that is why it is held. But where nothing else is asked for, a sink that is
+    /// gone would be asked for ever, beside one that is there.
+    fn failed_alone(&mut self, hold: &mut Hold, grant: Grant, fault: &Fault, now: Nanos) {
+        let sink = grant.sink;
+        let others = self.selector.answered_after(sink, hold.failed_at);
+        hold.alone = if others { 0 } else { hold.alone + 1 };
+        hold.failed_at = now;
+        let sinks = self.shared.targets.len();
+        if hold.alone < ALONE_MAX || sinks == 1 || hold.blamed.len() == sinks {
+            return self.selector.on_unclear(grant);
+        }
+        self.show_fault(fault);
+        let reported = Reported { ok: false, retry_after: fault.retry_after() };
+        if let Some(switch) = self.selector.on_result(now, grant, reported) {
+            self.show_switch(switch);
+        }
+        if self.selector.breaker(sink, now) == BreakerState::Open {
+            hold.blamed.insert(sink);
         }
     }
 

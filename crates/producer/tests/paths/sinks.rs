@@ -5,6 +5,7 @@ use crate::{SECOND, World, options, until};
 use seawall_core::Durability;
 use seawall_producer::{Event, Happening, ProducerOptions, Replicated, Safe, SendError, Synced, Target};
 use seawall_testkit::runtime::live;
+use std::collections::BTreeSet;
 
 #[test]
 fn over_to_the_next_sink_at_once_and_back_slowly() {
@@ -86,4 +87,58 @@ fn the_last_of_a_spill_goes_to_the_sink_that_is_there() {
     });
     second.judge().unwrap();
     assert_eq!((world.shelf.taken().len(), second.taken().len()), (0, 20));
+}
+
+/// All that is left is of one key, which failed alone before its sink went away.
+#[test]
+fn a_record_that_is_held_goes_to_the_sink_that_is_there() {
+    let (world, second) = (World::new(), Shelf::new());
+    live(&world.clock, async {
+        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
+        let producer = world.open_over(options(), targets).unwrap();
+        world.shelf.set(Mood::Down);
+        second.set(Mood::Down);
+        for n in 0..10 {
+            producer.send::<Synced>(outgoing("a", n)).await.unwrap();
+        }
+        world.shelf.set(Mood::Partly);
+        until(&producer, |s| s.held_records == 1).await;
+        world.shelf.set(Mood::Down);
+        second.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0).await;
+        assert_eq!(producer.snapshot().active, 1);
+    });
+    let all: BTreeSet<u64> =
+        world.shelf.taken().into_iter().chain(second.taken()).map(|(_, n, _)| n).collect();
+    assert_eq!(all.len(), 10);
+    second.judge().unwrap();
+}
+
+/// One that no sink takes is no reason to be without a sink.
+#[test]
+fn a_record_that_all_sinks_fail_keeps_none_of_them_away() {
+    let (world, second) = (World::new(), Shelf::new());
+    live(&world.clock, async {
+        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
+        let producer = world.open_over(options(), targets).unwrap();
+        world.shelf.set(Mood::Down);
+        second.set(Mood::Down);
+        for key in ["a", "b"] {
+            producer.send::<Synced>(outgoing(key, 0)).await.unwrap();
+        }
+        world.shelf.set(Mood::Alone);
+        second.set(Mood::Alone);
+        until(&producer, |s| s.held_records == 1 && s.backlog_records == 1).await;
+        // Nobody sends anything for long.
+        tokio::time::sleep(600 * SECOND).await;
+        let snapshot = producer.snapshot();
+        assert!(snapshot.switches <= 1, "it moves back and forth: {snapshot:#?}");
+        for n in 0..20 {
+            let sent = tokio::time::Instant::now();
+            producer.send::<Replicated>(outgoing("b", 1 + n)).await.unwrap();
+            assert!(sent.elapsed() < SECOND / 10, "{:?}: {:#?}", sent.elapsed(), producer.snapshot());
+            tokio::time::sleep(7 * SECOND).await;
+        }
+        assert!(producer.snapshot().switches <= 2);
+    });
 }
