@@ -68,7 +68,9 @@ impl<D: Disk> Pump<D> {
             return self.wake(at);
         }
         if backlog.ahead.front().is_some_and(|frame| frame.seq == backlog.read_next) {
-            return self.load(now);
+            self.load(now);
+            // The lanes were looked at before.
+            return self.wake(now);
         }
         backlog.ahead.clear();
         backlog.reading = Some(backlog.read_next);

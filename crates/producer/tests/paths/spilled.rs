@@ -334,3 +334,24 @@ fn a_sink_that_takes_nothing_of_many_keys_is_gone_and_none_of_them_is_set_apart(
         world.shelf.judge().unwrap();
     }
 }
+
+/// What is read at a time is more than the window takes: the rest follows as soon as there is room.
+#[test]
+fn a_small_window_is_filled_again_at_once() {
+    let world = World::new();
+    let mut options = ProducerOptions { record_bytes_max: 60_000, batch_bytes: 60_000, ..options() };
+    options.replay.window_bytes = 60_000;
+    live(&world.clock, async {
+        let producer = world.open(options).unwrap();
+        world.shelf.set(Mood::Down);
+        for n in 0..2_000 {
+            producer.send::<Synced>(outgoing(&format!("k{}", n % 64), n)).await.unwrap();
+        }
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.replayed_records > 0).await;
+        let since = tokio::time::Instant::now();
+        until(&producer, |s| s.backlog_records == 0).await;
+        // The calls of all lanes end together, 2 ms later, and had all that the window takes.
+        assert!(since.elapsed() < SECOND, "{:?}", since.elapsed());
+    });
+}
