@@ -14,8 +14,8 @@ use hooked::Hooked;
 use mount::Mount;
 use seawall_core::{Clock, SystemClock};
 use seawall_producer::{
-    Driver, Left, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot, SpillOptions,
-    State, Synced, Target,
+    Compression, Driver, Left, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot,
+    SpillOptions, State, Synced, Target,
 };
 use seawall_wal::disk::{Fault, Faults, SimDisk};
 use seawall_wal::{Disk, RealDisk, WalError};
@@ -360,6 +360,21 @@ async fn a_failing_start_touches_nothing() {
         assert!(files(&spill) == before);
     }
     std::fs::write(&manifest, sound).unwrap();
+    // What was refused cannot be read.
+    std::fs::write(spill.join("refused"), "in its place").unwrap();
+    let before = files(&spill);
+    let error = open(&RealDisk, options(&spill), &shelf).unwrap_err();
+    assert!(error.to_string().contains("refused"), "{error}");
+    assert!(files(&spill) == before);
+    std::fs::remove_file(spill.join("refused")).unwrap();
+    // Another life still has the log, and this one would be of a later version.
+    let lock = RealDisk.lock(&spill.join("log/lock")).unwrap();
+    let mut later = options(&spill);
+    later.spill.as_mut().unwrap().compression = Compression::Lz4;
+    let before = files(&spill);
+    let _ = open(&RealDisk, later, &shelf).unwrap_err();
+    assert!(files(&spill) == before);
+    drop(lock);
     let producer = open(&RealDisk, options(&spill), &shelf).unwrap();
     delivered(&producer, &shelf, 0..1).await;
     producer.close(Duration::from_secs(5)).await;

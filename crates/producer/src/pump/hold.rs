@@ -133,8 +133,10 @@ impl<D: Disk> Pump<D> {
                 backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.weight());
                 continue;
             }
-            let room = backlog.held.len() < HELD_MAX
-                && backlog.held.bytes + record.stored.weight() <= options.replay.window_bytes;
+            let (bytes, held) = (backlog.held.bytes, backlog.held.len());
+            // The largest record may be as large as the window.
+            let fits = bytes == 0 || bytes + record.stored.weight() <= options.replay.window_bytes;
+            let room = held < HELD_MAX && fits;
             if !room || (keyed && left_keys.contains(&record.stored.bucket)) {
                 let _ = left_keys.insert(record.stored.bucket);
                 left.push(record);

@@ -156,7 +156,8 @@ impl<D: Disk> Pump<D> {
         parking.failures += 1;
         let weight = parking.weight();
         if let Some(backlog) = self.backlog.as_mut().filter(|_| !parking.passed)
-            && backlog.passed_bytes + weight <= self.shared.options.replay.window_bytes
+            && (backlog.passed_bytes == 0
+                || backlog.passed_bytes + weight <= self.shared.options.replay.window_bytes)
         {
             parking.passed = true;
             backlog.passed_bytes += weight;

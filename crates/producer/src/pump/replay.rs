@@ -5,6 +5,7 @@ use super::lane::{Answers, Lane, Replayed, Stored};
 use super::park::Refused;
 use super::settle::in_order;
 use super::{Done, Pump};
+use crate::producer::ENTRY_BYTES;
 use crate::spill::frame::Content;
 use crate::spill::keys::Bucket;
 use crate::spill::unpack::Unpacked;
@@ -121,8 +122,8 @@ impl<D: Disk> Pump<D> {
             // What is not durable yet, or no longer there: asking at once again would spin.
             backlog.read_retry_at = now.plus(READ_AGAIN);
         }
-        backlog.away_bytes =
-            backlog.away_bytes.saturating_add(frames.frames.iter().map(|frame| frame.payload.len()).sum());
+        let weights = frames.frames.iter().map(|frame| frame.payload.len() + ENTRY_BYTES);
+        backlog.away_bytes = backlog.away_bytes.saturating_add(weights.sum());
         backlog.ahead = frames.frames.into();
         self.load(now);
     }

@@ -35,20 +35,19 @@ pub(super) struct Aside<D: Disk> {
 }
 
 impl<D: Disk> Aside<D> {
-    /// What is there, of which a failure to open it is told when something is to be written to it.
-    pub(super) fn find(
+    /// Goes on with what an earlier life `left`. A failure to open it is told when something is to be written to it.
+    pub(super) fn open(
+        left: Left,
         disk: &D,
         options: &SpillOptions,
         clock: &Arc<dyn Clock>,
         driver: Driver,
-    ) -> Result<Self, OpenError> {
-        let dir = options.dir.join(REFUSED);
-        let found = taken(disk, &dir)?;
-        let records = if found > 0 { count(disk, &dir) } else { 0 };
+    ) -> Self {
+        let Left { found, records } = left;
         let open = || Writer::open(disk, log_options(options, REFUSED), clock, driver).ok();
         let writer = (found > 0).then(open).flatten().map(|(writer, _)| writer);
         let writer = Arc::new(OnceCell::new_with(writer));
-        Ok(Self { writer, found, records, pending: Arc::default() })
+        Self { writer, found, records, pending: Arc::default() }
     }
 
     /// Puts `records` aside. Whoever calls waits for nothing: the log may have to be opened, and the disk may hang.
@@ -102,6 +101,19 @@ impl<D: Disk> Aside<D> {
     fn extent(&self) -> Extent {
         self.writer.get().map(Writer::extent).unwrap_or_default()
     }
+}
+
+/// What an earlier life left: bytes, and records.
+pub(super) struct Left {
+    found: u64,
+    records: u64,
+}
+
+/// Looks at what the spill in `dir` has aside, and writes nothing.
+pub(super) fn look<D: Disk>(disk: &D, dir: &Path) -> Result<Left, OpenError> {
+    let dir = dir.join(REFUSED);
+    let found = taken(disk, &dir)?;
+    Ok(Left { found, records: if found > 0 { count(disk, &dir) } else { 0 } })
 }
 
 /// Records in the log in `dir`, as far as it can be read: what cannot is told when something is to be written to it.

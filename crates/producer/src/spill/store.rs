@@ -74,15 +74,21 @@ impl<D: Disk> Spill<D> {
                 found = scan::scan(&reader)?;
             }
         }
-        if begun.is_none_or(|manifest| manifest.version < version) {
+        let mut left = aside::look(&disk, dir)?;
+        if begun.is_none() {
             manifest::write(&disk, dir, &options.owner, version)?;
         }
         let (log, reader) = Writer::open(&disk, log_options(&options, LOG), &clock, driver)?;
         if reader.next() != found.next {
             // An earlier life in this process, whose disk hung, wrote to it until it let go of the log's own lock.
             found = scan::scan(&reader)?;
+            left = aside::look(&disk, dir)?;
         }
-        let refused = Aside::find(&disk, &options, &clock, driver)?;
+        // Not before the log is ours: an older Seawall would refuse a spill of which nothing has changed.
+        if begun.is_some_and(|manifest| manifest.version < version) {
+            manifest::write(&disk, dir, &options.owner, version)?;
+        }
+        let refused = Aside::open(left, &disk, &options, &clock, driver);
         let spill = Self { log, reader, refused, disk, options, clock, driver, _lock: lock };
         Ok((spill, found))
     }
