@@ -30,6 +30,8 @@ pub(crate) struct Duty {
     pub(crate) attempted: bool,
     /// It is still in a call, too: lane, and place in that call.
     pub(crate) shadow: Option<(usize, usize)>,
+    /// A sink has dealt with it, and its caller is told, while it is on its way to the disk.
+    pub(crate) dealt: bool,
 }
 
 /// Entries, their records apart from their duties: the disk is given the records alone, all at once.

@@ -45,6 +45,7 @@
 //! | `no_space` (`ENOSPC`), or the spill's own budget used up | nothing of the batch gets a receipt; records wait in memory, sends wait up to `max_block` and are refused with [`SendError::Full`], which names the cause; it goes on by itself when there is room |
 //! | `eio_on_write`, `eio_on_fsync` | the segment is never written again; what had no receipt is written to a new one; only if that fails, too, it waits in memory as above |
 //! | `hangs`: the disk answers nothing | every caller hears at the end of its `timeout`, with [`Left::Unknown`] where its record was on its way; what the disk takes after all is delivered |
+//! | `hangs_while_calls_take_long`: it answers nothing while a sink is slow | after 2 s nothing more is given to it, and its trouble is shown; what the sink answers is told, and the sink's calls go on, but for keys that are on their way to the disk |
 //! | `hangs_at_the_end`: it answers nothing while the producer closes | as above; [`Producer::close`] returns a `timeout` after the sinks' time, and the spill is locked until the disk answers |
 //! | `hangs_while_a_record_is_put_aside`: it answers nothing while a sink refuses a record for good | that record's lane waits for it; the others go on |
 //! | `remounted_read_only` | as no space; what is on disk is still replayed |

@@ -277,6 +277,7 @@ impl Producer {
             deadline: taken.plus(self.shared().options.timeout),
             attempted: false,
             shadow: None,
+            dealt: false,
         };
         Entry { outgoing, duty }
     }

@@ -194,6 +194,40 @@ async fn hangs() {
     assert_eq!((snapshot.memory_records, snapshot.memory_bytes), (0, 0));
 }
 
+/// Calls take so long that their records are written to the disk, too, which hangs; then the sink answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn hangs_while_calls_take_long() {
+    let (gate, disk) = Gate::before(SimDisk::new(3));
+    let shelf = Shelf::new();
+    let options = ProducerOptions { timeout: Duration::from_secs(30), ..options(Path::new("/spill")) };
+    let producer = open(&disk, options, &shelf).unwrap();
+    let open_again = gate.shut().await;
+    shelf.set(Mood::Slow);
+    let send = async |key: String, n| producer.send::<Replicated>(outgoing(&key, n)).await;
+    let records = (0..40).map(|key| outgoing(&format!("b{key}"), 0)).collect();
+    for receipt in producer.send_all::<Replicated>(records).await {
+        receipt.expect("the sink has it");
+    }
+    let trouble = producer.snapshot().spill_trouble.unwrap();
+    assert!(trouble.contains("has not answered for 2s"), "{trouble}");
+    // The lanes go on, but for keys that are on their way to the disk.
+    shelf.set(Mood::Up);
+    for key in 0..40 {
+        send(format!("c{key}"), 0).await.unwrap();
+    }
+    let follows = send("b0".to_owned(), 1);
+    tokio::pin!(follows);
+    let waits = tokio::time::timeout(Duration::from_secs(1), &mut follows).await;
+    assert!(waits.is_err(), "{waits:?}");
+    open_again();
+    follows.await.unwrap();
+    until(&producer, |s| s.backlog_records == 0 && s.spill_trouble.is_none()).await;
+    let snapshot = producer.snapshot();
+    assert_eq!((snapshot.memory_records, snapshot.memory_bytes), (0, 0));
+    assert!((0..40).all(|key| shelf.count(&format!("b{key}"), 0) == 1), "none was sent again");
+    shelf.judge().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hangs_at_the_end() {
     let (gate, disk) = Gate::before(SimDisk::new(3));

@@ -59,6 +59,7 @@ impl<D: Disk> Backlog<D> {
         let room = self.room.batch(first, self.appends.bytes()).unwrap_or(0);
         self.queue.is_empty()
             && self.is_usable(now)
+            && !self.is_hanging(now)
             && !self.is_draining()
             && self.appends.is_open(self.spill.appends_max())
             && weight <= self.batch_bytes.min(room as usize)
@@ -118,7 +119,7 @@ impl<D: Disk> Pump<D> {
     /// Whether a batch went on its way.
     fn append_one(&mut self, now: Nanos) -> bool {
         let Some(backlog) = &mut self.backlog else { return false };
-        if !backlog.appends.is_open(backlog.spill.appends_max()) {
+        if !backlog.appends.is_open(backlog.spill.appends_max()) || backlog.is_hanging(now) {
             return false;
         }
         let mut checkpoint = backlog.checkpoint(now);
@@ -167,7 +168,8 @@ impl<D: Disk> Pump<D> {
         });
         let batch = spill::Batch::Records(Arc::clone(&records), progress);
         let appended = backlog.spill.append(batch, backlog.appends.chain());
-        let number = backlog.appends.push(duties, records, weight as u64, checkpoint);
+        let now = self.shared.clock.now();
+        let number = backlog.appends.push(duties, records, weight as u64, checkpoint, now);
         self.work.push(Box::pin(async move { Done::Appended(number, appended.await) }));
     }
 
@@ -267,6 +269,11 @@ impl<D: Disk> Pump<D> {
                 backlog.in_call.insert(seq, lane);
             }
         }
+        if duty.dealt {
+            let now = self.shared.clock.now();
+            let _ = backlog.deliver(Stored { seq, bucket: duty.bucket, bytes }, now);
+            return self.free(duty.weight, 1);
+        }
         let (asked, deadline) = (duty.asked, duty.deadline);
         if asked <= Durability::Synced {
             settled.add(&mut duty.answer, Ok(Safe::Spilled { seq }));
@@ -290,9 +297,14 @@ impl<D: Disk> Pump<D> {
         }
         // Those whose key has nothing on disk may go to the sink, should it come back first.
         let queue = std::mem::take(&mut backlog.queue);
-        let (mut back, mut calls) = (Vec::new(), BTreeSet::new());
+        let (mut back, mut calls, mut gone) = (Vec::new(), BTreeSet::new(), (0, 0));
         for entry in queue {
             let bucket = entry.duty.bucket;
+            if entry.duty.dealt {
+                backlog.keys.unqueue(bucket);
+                gone = (gone.0 + entry.duty.weight, gone.1 + 1);
+                continue;
+            }
             // What goes back to its call will come here again: nothing that follows it may be here before.
             if entry.duty.shadow.is_some() && backlog.keys.on_disk(bucket) {
                 calls.insert(bucket);
@@ -304,6 +316,7 @@ impl<D: Disk> Pump<D> {
                 back.push(entry);
             }
         }
+        self.free(gone.0, gone.1);
         self.back_to_lanes(back);
         self.wake(at);
         self.show_trouble(why);
@@ -339,9 +352,10 @@ impl<D: Disk> Pump<D> {
     }
 
     /// Calls that ended while records of theirs were on their way to the disk.
-    fn finish_ended(&mut self, now: Nanos) {
+    pub(super) fn finish_ended(&mut self, now: Nanos) {
+        let hangs = self.backlog.as_ref().is_some_and(|backlog| backlog.is_hanging(now));
         for at in 0..self.lanes.len() {
-            let ended = self.lanes[at].flight.as_mut().filter(|flight| !flight.has_queued());
+            let ended = self.lanes[at].flight.as_mut().filter(|flight| hangs || !flight.has_queued());
             if let Some(answers) = ended.and_then(|flight| flight.answers.take()) {
                 self.answered(at, answers, now);
             }

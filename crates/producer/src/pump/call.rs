@@ -5,7 +5,7 @@ use super::lane::{Answers, Flight, Load, Replayed, Sent, Stored};
 use super::{Done, Pump};
 use crate::error::Left;
 use crate::inbox::Entry;
-use crate::route::{Grant, Reported};
+use crate::route::{Disk as DiskState, Grant, Reported};
 use crate::sink::BoxFuture;
 use futures_util::FutureExt;
 use seawall_core::{Class, Classify, Fault, Nanos, Outgoing};
@@ -208,15 +208,18 @@ impl<D: Disk> Pump<D> {
     }
 
     /// A call takes long: its records queue for the disk, and so does what waits behind it. Not while the disk is known to
-    /// take nothing: the call's answers would wait for it, too.
+    /// take nothing, or hangs: the call's answers would wait for it, too.
     fn on_taking_long(&mut self, at: usize, now: Nanos) {
         match &self.backlog {
-            Some(backlog) if !backlog.is_usable(now) => {
-                let again = backlog.retry_at;
+            Some(backlog) if backlog.state(now) == DiskState::Trouble => {
+                // One that hangs is heard when it answers.
+                let again = (!backlog.is_hanging(now)).then_some(backlog.retry_at);
                 if let Some(flight) = &mut self.lanes[at].flight {
                     flight.stalled = true;
                 }
-                self.wake(again);
+                if let Some(again) = again {
+                    self.wake(again);
+                }
             }
             _ => {
                 self.stall(at);
@@ -225,9 +228,9 @@ impl<D: Disk> Pump<D> {
         }
     }
 
-    pub(super) fn answered(&mut self, at: usize, answers: Answers, now: Nanos) {
+    pub(super) fn answered(&mut self, at: usize, mut answers: Answers, now: Nanos) {
         let Some(mut flight) = self.lanes[at].flight.take() else { return };
-        if flight.has_queued() {
+        if flight.has_queued() && !self.leave_to_disk(at, &flight, &mut answers, now) {
             // Each of them is either on disk or back here in a moment.
             flight.answers = Some(answers);
             self.lanes[at].flight = Some(flight);

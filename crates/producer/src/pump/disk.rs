@@ -155,7 +155,7 @@ impl<D: Disk> Backlog<D> {
     }
 
     pub(super) fn state(&self, now: Nanos) -> DiskState {
-        if self.is_usable(now) { DiskState::Usable } else { DiskState::Trouble }
+        if self.is_usable(now) && !self.is_hanging(now) { DiskState::Usable } else { DiskState::Trouble }
     }
 
     pub(super) fn is_usable(&self, now: Nanos) -> bool {
@@ -420,6 +420,7 @@ mod tests {
             deadline: Nanos(deadline),
             attempted: false,
             shadow: None,
+            dealt: false,
         };
         Entry { outgoing, duty }
     }

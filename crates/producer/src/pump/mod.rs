@@ -9,6 +9,7 @@ mod append;
 mod call;
 mod disk;
 mod expire;
+mod hang;
 mod hold;
 mod lane;
 mod park;
@@ -157,6 +158,7 @@ impl<D: Disk> Pump<D> {
     /// One look at everything.
     fn turn(&mut self, now: Nanos) {
         self.expire(now);
+        self.watch_disk(now);
         for nth in 0..self.lanes.len() {
             self.dispatch((self.first + nth) % self.lanes.len(), now);
         }
@@ -272,9 +274,7 @@ impl<D: Disk> Pump<D> {
         }
         let disk_until = self.disk_until(until);
         match &self.backlog {
-            Some(backlog)
-                if backlog.has_queue() && backlog.state(now) == DiskState::Usable && now < disk_until =>
-            {
+            Some(backlog) if backlog.has_queue() && backlog.is_usable(now) && now < disk_until => {
                 self.append(now);
                 self.wake(disk_until);
                 false

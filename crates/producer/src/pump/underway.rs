@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// One batch.
 pub(super) struct Batch {
     number: u64,
+    /// When it went on its way.
+    since: Nanos,
     pub(super) duties: Vec<Duty>,
     /// When the time of the first of its callers is over who has not been told.
     deadline: Nanos,
@@ -77,16 +79,39 @@ impl Appends {
         records: Arc<Records>,
         weight: u64,
         checkpoint: Option<Checkpoint>,
+        since: Nanos,
     ) -> u64 {
         self.number += 1;
-        let (number, deadline) = (self.number, earliest(&duties));
-        self.batches.push_back(Batch { number, duties, deadline, records, weight, checkpoint, answer: None });
+        let (number, deadline, answer) = (self.number, earliest(&duties), None);
+        self.batches.push_back(Batch {
+            number,
+            since,
+            duties,
+            deadline,
+            records,
+            weight,
+            checkpoint,
+            answer,
+        });
         number
     }
 
     /// What the records of all batches may take on disk.
     pub(super) fn bytes(&self) -> u64 {
         self.batches.iter().map(|batch| batch.weight).sum()
+    }
+
+    /// Since when the oldest that is not answered is on its way.
+    pub(super) fn oldest(&self) -> Option<Nanos> {
+        self.batches.iter().find(|batch| batch.answer.is_none()).map(|batch| batch.since)
+    }
+
+    pub(super) fn duties(&self) -> impl Iterator<Item = &Duty> {
+        self.batches.iter().flat_map(|batch| &batch.duties)
+    }
+
+    pub(super) fn duties_mut(&mut self) -> impl Iterator<Item = &mut Duty> {
+        self.batches.iter_mut().flat_map(|batch| &mut batch.duties)
     }
 
     pub(super) fn records(&self) -> usize {
