@@ -1,7 +1,7 @@
 //! What a producer wrote: key, value, headers, timestamp.
 
 use crate::clock::WallMs;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::fmt;
 
 /// The largest key, in bytes. A key names an order lane; it is not a place for payload.
@@ -37,6 +37,17 @@ impl Record {
     /// Bytes this record holds, for budgets: key, value and headers, without the allocator's overhead.
     pub fn weight(&self) -> usize {
         self.key.as_ref().map_or(0, Bytes::len) + self.value.len() + self.headers.weight()
+    }
+
+    /// Copies its bytes into memory of their own. What is read is cut out of buffers of up to a megabyte, and a record that
+    /// waits for long would keep all of its buffer.
+    pub fn detach(&mut self) {
+        let mut own = BytesMut::with_capacity(self.weight());
+        let headers = self.headers.0.iter_mut().flat_map(|header| [&mut header.name, &mut header.value]);
+        for bytes in self.key.iter_mut().chain([&mut self.value]).chain(headers) {
+            own.extend_from_slice(bytes);
+            *bytes = own.split().freeze();
+        }
     }
 
     /// Refuses what exceeds the bounds above.
@@ -214,6 +225,21 @@ mod tests {
         assert_eq!(headers.get_str("a"), Some("2"));
         headers.set(Header::new("a", "3"));
         assert_eq!((headers.len(), headers.get_str("a")), (1, Some("3")));
+    }
+
+    #[test]
+    fn a_record_lets_go_of_what_it_was_cut_out_of() {
+        let buffer = Bytes::from(b"keyvaluenamehead".to_vec());
+        let mut record = Record::new(buffer.slice(..3), buffer.slice(3..8));
+        record.headers.push(Header::from_bytes(buffer.slice(8..12), buffer.slice(12..)).unwrap());
+        let same = record.clone();
+        record.detach();
+        assert_eq!(record, same);
+        drop(same);
+        assert!(buffer.is_unique(), "nothing else holds it");
+        let mut empty = Record::default();
+        empty.detach();
+        assert_eq!(empty, Record::default());
     }
 
     #[test]

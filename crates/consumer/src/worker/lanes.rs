@@ -155,7 +155,7 @@ impl Lanes {
     }
 
     /// Takes a freshly fetched record, which the book already counts as in flight.
-    pub(crate) fn accept(&mut self, slot: u32, hash: u64, item: Item, share: &Share) {
+    pub(crate) fn accept(&mut self, slot: u32, hash: u64, mut item: Item, share: &Share) {
         let Some(part) = self.parts.get_mut(&slot).filter(|part| !part.closed) else { return };
         part.held.add(item.load());
         if share.lone.includes(&item) {
@@ -178,6 +178,7 @@ impl Lanes {
                     lane.rest.push_back(item);
                 } else {
                     part.park(item.load());
+                    item.record.detach();
                     lane.rest.push_back(item);
                     shrink(lane, part, hash, share);
                 }
@@ -260,7 +261,7 @@ impl Lanes {
     }
 
     /// The lane's head failed: it waits until `until`, its successors behind it.
-    pub(crate) fn park(&mut self, key: LaneKey, item: Item, until: Nanos, share: &Share) {
+    pub(crate) fn park(&mut self, key: LaneKey, mut item: Item, until: Nanos, share: &Share) {
         let Some(part) = self.parts.get_mut(&key.slot).filter(|part| !part.closed) else { return };
         let lane = match self.lanes.entry(key) {
             Entry::Occupied(lane) => lane.into_mut(),
@@ -273,6 +274,8 @@ impl Lanes {
         self.busy_lanes -= 1;
         self.parked_lanes += 1;
         part.delta.parked_keys += i64::from(!lane.counts_as_parked());
+        // It waits for long, and what it was read with does not.
+        item.record.detach();
         lane.head = Some(item);
         lane.stage = Stage::Parked(until);
         part.park(lane.load());

@@ -125,7 +125,7 @@ impl<D: Disk> Pump<D> {
         let options = &self.shared.options;
         let Some(backlog) = &mut self.backlog else { return failed };
         let (mut left, mut left_keys) = (Vec::new(), BTreeSet::new());
-        for record in failed {
+        for mut record in failed {
             let keyed = record.stored.bucket.lane(1).is_some();
             if keyed && backlog.held.has(record.stored.bucket) {
                 // It stays on disk, behind the one that is held.
@@ -144,6 +144,7 @@ impl<D: Disk> Pump<D> {
             }
             backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.weight());
             backlog.held.bytes += record.stored.weight();
+            record.outgoing.record.detach();
             if keyed {
                 backlog.held.stay(record.stored.bucket);
             }

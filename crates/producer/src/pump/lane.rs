@@ -117,6 +117,13 @@ impl Lane {
         }
     }
 
+    /// What it is given waits for long.
+    pub(super) fn is_slow(&self, now: Nanos) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.stalled)
+            || self.failed_at.is_some()
+            || now < self.retry_at
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
         self.live_bytes += entry.duty.weight;
         self.live.push_back(entry);

@@ -160,6 +160,7 @@ impl<D: Disk> Pump<D> {
                 || backlog.passed_bytes + weight <= self.shared.options.replay.window_bytes)
         {
             parking.passed = true;
+            parking.refused.iter_mut().for_each(|(record, _)| record.outgoing.record.detach());
             backlog.passed_bytes += weight;
             backlog.window_bytes = backlog.window_bytes.saturating_sub(weight);
             let numbers: BTreeSet<u64> = parking.numbers().collect();

@@ -146,7 +146,7 @@ impl<D: Disk> Pump<D> {
                 return self.show_trouble(&error);
             }
             for Unpacked { seq, bytes, content } in found.drain(..) {
-                let Content::Record(outgoing) = content else {
+                let Content::Record(mut outgoing) = content else {
                     backlog.progress.done(seq);
                     continue;
                 };
@@ -157,6 +157,9 @@ impl<D: Disk> Pump<D> {
                     let lane = bucket.lane(lanes).or_else(call).unwrap_or(seq as usize % lanes);
                     let stored = Stored { seq, bytes, bucket };
                     backlog.window_bytes += stored.weight();
+                    if self.lanes[lane].is_slow(now) {
+                        outgoing.record.detach();
+                    }
                     self.lanes[lane].replay.push_back(Replayed { stored, outgoing });
                 }
             }
