@@ -206,3 +206,30 @@ fn files_belong_to_the_owner_alone_and_links_are_refused() {
     assert!(RealDisk.open(&segment).is_err());
     assert!(open(&RealDisk, &options).is_err());
 }
+
+/// A log of terabytes needs no more open files than a small one.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_files_are_open_however_many_segments_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = seawall_wal::Options { scan: Scan::Tail, ..options(dir.path().join("log")) };
+    let open_files = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        let names = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        names.filter(|name| name.starts_with(dir.path())).count()
+    };
+    let (mut log, _) = open(&RealDisk, &options).unwrap();
+    let mut written = 0;
+    while log.segments().len() < 60 {
+        log.append(frames(written..written + 100), NOW).unwrap();
+        log.sync(NOW).unwrap();
+        written += 100;
+    }
+    assert!(open_files() < 30, "{} files of the life that wrote them", open_files());
+    assert_eq!(assert_prefix(&read_all(&log.reader(), 0).unwrap(), 0), written);
+    assert!(open_files() < 30, "{} files once they are read", open_files());
+    log.close(NOW).unwrap();
+    let (log, _) = open(&RealDisk, &options).unwrap();
+    assert_eq!(assert_prefix(&read_all(&log.reader(), 0).unwrap(), 0), written);
+    assert!(open_files() < 30, "{} files of a later life", open_files());
+}

@@ -43,7 +43,23 @@ pub(crate) struct Shared<D: Disk> {
     pub(crate) segments: VecDeque<(Arc<Segment<D>>, Option<End>)>,
     /// One past the newest durable frame, and where it ends in the last segment.
     pub(crate) durable: End,
+    /// Segments whose files are open, but for the last one's; the longest unused first.
     open: VecDeque<u64>,
+}
+
+impl<D: Disk> Shared<D> {
+    /// The file of segment `id` is open, and the longest unused one is closed for it. The last segment stays open.
+    fn opened(&mut self, id: u64) {
+        self.open.push_back(id);
+        if self.open.len() <= OPEN_FILES_MAX {
+            return;
+        }
+        let oldest = self.open.pop_front();
+        let sealed = self.segments.iter().rev().skip(1);
+        for (segment, _) in sealed.filter(|(segment, _)| Some(segment.header.id) == oldest) {
+            *locked(&segment.file) = None;
+        }
+    }
 }
 
 /// The table of segments.
@@ -154,12 +170,16 @@ impl<D: Disk> Table<D> {
     /// `segment` follows the last one, which ends where it is durable; it is itself durable up to `end`.
     pub(crate) fn push(&self, segment: Arc<Segment<D>>, end: End) {
         let mut shared = self.write();
-        let durable = shared.durable;
-        if let Some((_, last)) = shared.segments.back_mut() {
+        let (durable, mut sealed) = (shared.durable, None);
+        if let Some((segment, last)) = shared.segments.back_mut() {
             *last = Some(durable);
+            sealed = locked(&segment.file).is_some().then_some(segment.header.id);
         }
         shared.segments.push_back((segment, None));
         shared.durable = end;
+        if let Some(id) = sealed.filter(|id| !shared.open.contains(id)) {
+            shared.opened(id);
+        }
     }
 
     /// Whether `segment` is still part of the log.
@@ -204,15 +224,7 @@ impl<D: Disk> Table<D> {
         let file = self.disk.open_read_only(&segment.path);
         let file = Arc::new(file.map_err(|source| WalError::io("open", &segment.path, source))?);
         *locked(&segment.file) = Some(Arc::clone(&file));
-        let mut shared = self.write();
-        shared.open.push_back(segment.header.id);
-        if shared.open.len() > OPEN_FILES_MAX {
-            let oldest = shared.open.pop_front();
-            let sealed = shared.segments.iter().filter(|(_, end)| end.is_some());
-            for (segment, _) in sealed.filter(|(segment, _)| Some(segment.header.id) == oldest) {
-                *locked(&segment.file) = None;
-            }
-        }
+        self.write().opened(segment.header.id);
         Ok(file)
     }
 
