@@ -4,6 +4,7 @@ use crate::house::seawall::Seawall;
 use crate::house::{http, wait_for};
 use crate::stage::{House, Service, create, kafka, open};
 use crate::tool::{Ended, seawall, total};
+use seawall_infra::{KafkaOptions, kafka_or_skip};
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_mins(1);
@@ -107,4 +108,39 @@ fn purged(server: &Seawall, service: &Service, path: &str) {
         let dlq = topics["topics"].as_array()?.iter().find(|topic| topic["name"] == "letters.dlq")?.clone();
         (dlq["partitions"][0]["start"] == dlq["partitions"][0]["end"]).then_some(())
     });
+}
+
+/// A cluster forgets the positions of a group without members, here after a minute.
+#[test]
+fn what_was_driven_again_is_not_forgotten_with_its_groups_positions() {
+    let settings = [("offsets.retention.minutes", "1"), ("offsets.retention.check.interval.ms", "1000")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let options = KafkaOptions { settings, ..KafkaOptions::default() };
+    let Some(kafka) = kafka_or_skip("forgetful_kafka", options) else { return };
+    create(&kafka, "letters", 1);
+    let service = Service::start(422);
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = open(&kafka.bootstrap());
+    let file = House { name: "letters", cluster, service: service.addr, more: "" }.write(dir.path());
+    let server = Seawall::run(&file);
+    for key in ["x", "y", "z"] {
+        let path = "/v1/topics/letters/records";
+        let posted = http::once(server.ingest, "POST", path, &[("seawall-key", key)], b"order").unwrap();
+        assert_eq!(posted.status, 201, "{}", posted.text());
+    }
+    wait_for("the dead letters", BOUND, || (letters(&server) == 3).then_some(()));
+    service.answer(200);
+    assert_eq!(dlq(&server, &["redrive", "orders", "--all"]).ok(), "3 redriven\n");
+    wait_for("no letters", BOUND, || (letters(&server) == 0).then_some(()));
+    server.stop();
+    // Each life writes down again what it found: together they last longer than the cluster remembers.
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(35));
+        let server = Seawall::run(&file);
+        let listed = || dlq(&server, &["ls", "orders", "--format", "json"]).json();
+        wait_for("the letters are looked at", BOUND, || listed().is_empty().then_some(()));
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(listed().is_empty());
+        server.stop();
+    }
 }

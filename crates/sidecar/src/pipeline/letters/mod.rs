@@ -27,6 +27,10 @@ use std::time::Duration;
 const BEYOND_BYTES_MAX: usize = 256 << 10;
 /// How often the number of letters on a cluster is looked up.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often what is done with is written down again: a cluster forgets the positions of a group without members after
+/// `offsets.retention.minutes`, a week by default. Seldom, because two processes that write in the same moment may undo each
+/// other until the next time.
+const RENEW_EVERY: Duration = Duration::from_hours(1);
 
 /// The dead letters of one pipeline.
 pub struct Letters {
@@ -113,18 +117,26 @@ impl Letters {
         Ok(letters)
     }
 
-    /// Looks now and then how many there are, for as long as somebody holds the letters.
+    /// Looks now and then how many there are, for as long as somebody holds the letters, and keeps the cluster from forgetting
+    /// which are done with.
     fn keep_looking(self: &Arc<Self>) {
         let letters = Arc::downgrade(self);
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(LOOK_EVERY);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut renewed: Option<tokio::time::Instant> = None;
             loop {
                 tick.tick().await;
                 let Some(letters) = letters.upgrade() else { return };
-                let looked = tokio::task::spawn_blocking(move || letters.look().map(drop)).await;
-                if let Ok(Err(fault)) = looked {
-                    tracing::debug!(%fault, "the dead letters could not be counted");
+                let renews = renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY);
+                let looked = tokio::task::spawn_blocking(move || {
+                    letters.look()?;
+                    if renews && letters.is_any_done() { letters.commit() } else { Ok(()) }
+                });
+                match looked.await {
+                    Ok(Ok(())) if renews => renewed = Some(tokio::time::Instant::now()),
+                    Ok(Err(fault)) => tracing::debug!(%fault, "the dead letters could not be counted"),
+                    _ => {}
                 }
             }
         });
@@ -206,6 +218,10 @@ impl Letters {
         self.commit()?;
         self.shelf.free(&self.watermarks())?;
         Ok(purged)
+    }
+
+    fn is_any_done(&self) -> bool {
+        self.done().values().any(|settled| settled.watermark > 0 || settled.beyond.count_from(0) > 0)
     }
 
     fn is_done(&self, id: LetterId) -> bool {
