@@ -47,6 +47,9 @@ pub struct ProducerOptions {
     /// The largest record, in bytes of key, value, headers and topic; at most a quarter of
     /// `memory_bytes_max` and, with a spill, of its budget (default 1,000,000).
     pub record_bytes_max: usize,
+    /// Records have to keep the bounds of [`Record::check`](seawall_core::Record::check) (default true). False: they were taken
+    /// elsewhere before, like dead letters, and `record_bytes_max` is their only bound.
+    pub record_bounds: bool,
     /// How long a send waits for room before it is refused (default 5 s).
     pub max_block: Duration,
     /// How long a caller waits for a receipt, from the moment its record was taken (default 30 s).
@@ -147,6 +150,7 @@ impl Default for ProducerOptions {
             memory_bytes_max: 64 << 20,
             memory_records_max: 65_536,
             record_bytes_max: 1_000_000,
+            record_bounds: true,
             max_block: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             linger: Duration::ZERO,

@@ -244,8 +244,10 @@ impl Producer {
             *topic = Some(Arc::clone(&outgoing.topic));
         }
         names.name(outgoing);
-        // With its id, which is a header, too.
-        outgoing.record.check()?;
+        if shared.options.record_bounds {
+            // With its id, which is a header, too.
+            outgoing.record.check()?;
+        }
         let bytes = size(outgoing);
         if bytes > shared.options.record_bytes_max {
             return Err(SendError::TooLarge { bytes, max: shared.options.record_bytes_max });

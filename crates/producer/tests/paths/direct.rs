@@ -2,7 +2,7 @@
 
 use crate::stage::{Mood, outgoing, sized};
 use crate::{SECOND, World, options, until};
-use seawall_core::record::HEADERS_MAX;
+use seawall_core::record::{HEADERS_MAX, KEY_BYTES_MAX};
 use seawall_core::{Durability, Header};
 use seawall_producer::{OpenError, ProducerOptions, Replicated, Safe, SendError, State, Synced, Target};
 use seawall_testkit::runtime::live;
@@ -144,4 +144,30 @@ fn calls_grow_while_the_sink_is_quick_and_stay_short_where_it_is_slow() {
     // 1, 2, 4 and 4 MB; and 1 MB at a time, so that no call comes near the patience, after which it is written to the disk.
     assert_eq!(calls_for_ten_megabytes(Duration::from_millis(2)), 4);
     assert_eq!(calls_for_ten_megabytes(Duration::from_millis(300)), 12);
+}
+
+/// A dead letter is as large as the record that its topic took.
+#[test]
+fn what_was_taken_elsewhere_before_goes_by_its_size_alone() {
+    let world = World::new();
+    let large = || {
+        let mut outgoing = outgoing("a", 1);
+        outgoing.record.key = Some(vec![b'k'; KEY_BYTES_MAX + 1].into());
+        outgoing.record.headers = (0..=HEADERS_MAX).map(|n| Header::new(format!("h{n}"), "x")).collect();
+        outgoing
+    };
+    live(&world.clock, async {
+        let producer = world.open(ProducerOptions { record_bounds: false, ..options() }).unwrap();
+        producer.send::<Replicated>(large()).await.unwrap();
+        world.shelf.set(Mood::Down);
+        let receipt = producer.send::<Synced>(large()).await.unwrap();
+        assert!(matches!(receipt.place, Safe::Spilled { .. }));
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0).await;
+        let mut huge = large();
+        huge.record.value = vec![0; 1_000_001].into();
+        let error = producer.send::<Synced>(huge).await.unwrap_err();
+        assert!(matches!(error, SendError::TooLarge { max: 1_000_000, .. }), "{error}");
+    });
+    assert_eq!(world.shelf.taken().len(), 2);
 }

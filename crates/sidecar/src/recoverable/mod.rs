@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Clusters};
 use crate::config::{self, Config, LOG};
 use seawall_core::{Durability, Fault, Offset, Outgoing, Receipt, Sink, TopicPartition};
 use seawall_producer::spill::look;
-use seawall_producer::{Producer, Replicated, Safe, SendError, Snapshot, Synced, Target};
+use seawall_producer::{Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot, Synced, Target};
 use seawall_wal::RealDisk;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -203,7 +203,12 @@ impl Recoverable {
         let targets =
             clusters.map(|cluster| Target::new(cluster.name(), ToCluster(cluster.clone()))).collect();
         let dir = root.join(&name);
-        let producer = Producer::open(options::options(settings, dir.clone(), &name), targets)
+        let options = ProducerOptions {
+            // A cluster took what a letter carries: it takes the letter, too.
+            record_bounds: wanted.serves == Use::Ingest,
+            ..options::options(settings, dir.clone(), &name)
+        };
+        let producer = Producer::open(options, targets)
             .map_err(|source| RecoverableError::Open { name: name.clone(), source })?;
         let asked = match wanted.serves {
             Use::Ingest => settings.durability.into(),
