@@ -1,6 +1,7 @@
 //! What can go wrong with a cluster, by name.
 
 mod code;
+mod login;
 mod reports;
 mod trouble;
 
@@ -9,7 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use seawall_core::{Class, Classify, Generation, RecordError, TopicPartition};
 
 pub use code::{Meaning, is_fenced, meaning};
-pub(crate) use trouble::{Trouble, Troubled, explained, heed};
+pub(crate) use trouble::{Trouble, Troubled, answered, explained, heed};
 
 /// Why Kafka refuses or fails: what was tried, what the broker or the client said, and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -87,7 +88,7 @@ pub enum KafkaError {
         /// The group.
         group: String,
     },
-    /// A refusal that may come of a broker that stalls or goes away.
+    /// A refused login that may come of a broker that stalls or goes away.
     #[error("{source}; it is tried again, since it may pass")]
     MayPass {
         /// What was said.

@@ -44,7 +44,7 @@ impl Admin {
 impl Asking {
     pub(crate) fn groups(&self) -> Result<Vec<Group>, KafkaError> {
         let said = self.client()?.fetch_group_list(None, self.wait);
-        let said = said.map_err(|source| self.failed("listing groups", source))?;
+        let said = self.answered(|| "listing groups".to_owned(), said)?;
         // Kafka Connect's workers form groups, too, which consume nothing. A group that only commits, without
         // ever joining, has no type.
         let consumes = |group: &&GroupInfo| matches!(group.protocol_type(), "consumer" | "");

@@ -14,7 +14,7 @@ pub(crate) use offsets::{committed, group_client};
 pub use topics::{NewTopic, Partition, Topic};
 
 use crate::connection::Connection;
-use crate::error::{KafkaError, Trouble, Troubled, explained, heed};
+use crate::error::{KafkaError, Trouble, Troubled, answered, explained, heed};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -106,10 +106,13 @@ impl Admin {
     /// out of time, the one that asks finds out why.
     async fn explain(&self, doing: String, source: ClientError) -> KafkaError {
         let failed = move |asking: &Asking| {
-            // The answer does not matter: its failure brings the reason.
+            // What is answered does not matter: a failure brings the reason, and an answer says that the login is taken.
             let wait = asking.wait.min(REASON_WAIT);
-            let _ = asking.client()?.fetch_metadata(None, wait);
-            Err::<(), _>(explained(&asking.consumer, doing, source))
+            let client = asking.client()?;
+            if client.fetch_metadata(None, wait).is_ok() {
+                client.context().trouble().over();
+            }
+            Err::<(), _>(explained(client, doing, source))
         };
         self.blocking(failed).await.err().unwrap_or(KafkaError::Closed)
     }
@@ -137,9 +140,13 @@ impl Asking {
         Ok(&self.consumer)
     }
 
-    /// The error of a question.
-    fn failed(&self, doing: impl Into<String>, source: ClientError) -> KafkaError {
-        explained(&self.consumer, doing, source)
+    /// What came of a question.
+    fn answered<T>(
+        &self,
+        doing: impl FnOnce() -> String,
+        said: Result<T, ClientError>,
+    ) -> Result<T, KafkaError> {
+        answered(&self.consumer, doing, said)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Offsets of many partitions at once: where logs begin and end, and where groups stand.
 
 use super::{Admin, Asking, Quiet, consumer};
-use crate::error::{KafkaError, explained, heed};
+use crate::error::{KafkaError, answered, heed};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
@@ -119,9 +119,8 @@ impl Asking {
             return Ok(BTreeMap::new());
         }
         let said = self.client()?.offsets_for_times(list(partitions, edge)?, self.wait);
-        let refused =
-            |source| self.failed(format!("the {edge:?} of {} partitions", partitions.len()), source);
-        Ok(known(&said.map_err(refused)?))
+        let doing = || format!("the {edge:?} of {} partitions", partitions.len());
+        Ok(known(&self.answered(doing, said)?))
     }
 }
 
@@ -145,8 +144,7 @@ pub(crate) fn committed(
     }
     heed(client)?;
     let said = client.committed_offsets(list(partitions, ClientOffset::Invalid)?, wait);
-    let refused = |source| explained(client, format!("the committed offsets of group {group}"), source);
-    Ok(known(&said.map_err(refused)?))
+    Ok(known(&answered(client, || format!("the committed offsets of group {group}"), said)?))
 }
 
 fn list(partitions: &[TopicPartition], offset: ClientOffset) -> Result<TopicPartitionList, KafkaError> {

@@ -1,7 +1,7 @@
 //! Topics: which there are, and new ones.
 
 use super::{Admin, Asking};
-use crate::error::KafkaError;
+use crate::error::{KafkaError, explained};
 use rdkafka::admin::{
     NewPartitions, NewTopic as ClientNewTopic, ResourceSpecifier, TopicReplication, TopicResult,
 };
@@ -189,7 +189,7 @@ impl Admin {
 impl Asking {
     pub(crate) fn topics(&self) -> Result<Vec<Topic>, KafkaError> {
         let said = self.client()?.fetch_metadata(None, self.wait);
-        let said = said.map_err(|source| self.failed("listing topics", source))?;
+        let said = self.answered(|| "listing topics".to_owned(), said)?;
         // One that is being deleted is listed with an error, and without partitions.
         let mut topics: Vec<_> =
             said.topics().iter().filter(|topic| topic.error().is_none()).map(topic).collect();
@@ -198,13 +198,13 @@ impl Asking {
     }
 
     pub(crate) fn topic(&self, name: &str) -> Result<Option<Topic>, KafkaError> {
-        let refused = |source| self.failed(format!("looking for topic {name}"), source);
-        let said = self.client()?.fetch_metadata(Some(name), self.wait).map_err(refused)?;
+        let doing = || format!("looking for topic {name}");
+        let said = self.answered(doing, self.client()?.fetch_metadata(Some(name), self.wait))?;
         let Some(found) = said.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(Some(topic(found))),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-            Some(code) => Err(refused(ClientError::Global(code))),
+            Some(code) => Err(explained(&self.consumer, doing(), ClientError::Global(code))),
         }
     }
 }

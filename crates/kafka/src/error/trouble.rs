@@ -1,18 +1,21 @@
 //! What a broker said outside of any answer.
 //!
 //! A client whose login is refused, or whose TLS fails, tries again for ever; whatever is asked of it meanwhile
-//! only runs out of time. The reason comes by another way, as an event, and is kept here until an attempt fails.
+//! only runs out of time. The reason comes by another way, as an event, and is kept here until an attempt fails, or one
+//! succeeds. A login that was taken before may only seem to be refused ([`login`](super::login)).
 
+use super::login::{Refusals, is_login};
 use super::reports::Reports;
 use super::{KafkaError, meaning};
 use crate::token::{TokenError, TokenFile};
+use rdkafka::Statistics;
 use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use seawall_core::{Class, Clock, SystemClock};
+use seawall_core::{Class, Clock, Nanos, SystemClock};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Events that may lie before the one that matters: a line of the client's log is one, too.
@@ -22,14 +25,27 @@ const EVENTS_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     any: AtomicBool,
-    last: Mutex<Option<(Code, String)>>,
+    /// Some broker took this client's login before, or asked for none.
+    let_in: AtomicBool,
+    noted: Mutex<Noted>,
     token: Option<TokenFile>,
     no_token: Mutex<Option<TokenError>>,
     reports: Mutex<Reports>,
     clock: SystemClock,
 }
 
+/// What events said.
+#[derive(Debug, Default)]
+struct Noted {
+    last: Option<(Code, String)>,
+    refusals: Refusals,
+}
+
 impl Trouble {
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn with_token(token: Option<TokenFile>) -> Self {
         Self { token, ..Self::default() }
     }
@@ -45,16 +61,24 @@ impl Trouble {
         let read = file.read(SystemClock::new().wall());
         *self.no_token.lock().unwrap_or_else(PoisonError::into_inner) = read.as_ref().err().cloned();
         if read.is_ok() {
-            self.over();
+            self.noted().last = None;
         }
         Ok(read?)
     }
 
     /// Takes what an event says. Brokers that cannot be reached are nothing to be kept: they come back.
     pub(crate) fn note(&self, error: &ClientError, reason: &str) {
+        self.note_at(self.clock.now(), error, reason);
+    }
+
+    fn note_at(&self, now: Nanos, error: &ClientError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
         if meaning(code).class == Class::Permanent {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+            let mut noted = self.noted();
+            noted.last = Some((code, reason.to_owned()));
+            if is_login(code) {
+                noted.refusals.add(now);
+            }
             self.any.store(true, Ordering::Release);
         }
     }
@@ -71,27 +95,60 @@ impl Trouble {
         self.note(error, reason);
     }
 
-    /// Something worked: what was said before is over. Costs a load where nothing was said.
+    /// Something worked: what was said before is over. Costs two loads where nothing was said.
     pub(crate) fn over(&self) {
-        if self.any.swap(false, Ordering::AcqRel) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.let_in();
+        if self.any.load(Ordering::Acquire) {
+            let mut noted = self.noted();
+            noted.last = None;
+            noted.refusals.over();
+            self.any.store(false, Ordering::Release);
+        }
+    }
+
+    /// The client's login was taken: from now on it is believed to be refused only once that is repeated for a while.
+    pub(crate) fn let_in(&self) {
+        if !self.let_in.load(Ordering::Relaxed) {
+            self.let_in.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What the client's statistics say: a broker that is up has taken the login, whatever others seem to say.
+    pub(crate) fn heed_statistics(&self, statistics: &Statistics) {
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+            self.let_in();
+            self.noted().refusals.over();
         }
     }
 
     /// The error of an attempt; where that only found no broker or ran out of time, with what a broker said.
     pub(crate) fn explain(&self, doing: impl Into<String>, source: ClientError) -> KafkaError {
+        self.explain_at(self.clock.now(), doing, source)
+    }
+
+    fn explain_at(&self, now: Nanos, doing: impl Into<String>, source: ClientError) -> KafkaError {
         let code = source.rdkafka_error_code().unwrap_or(Code::Unknown);
         if (vague(code) || code == Code::Authentication)
             && let Some(error) = self.no_token()
         {
             return error.into();
         }
-        match self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some((noted, said)) if vague(code) || *noted == code => {
-                KafkaError::told(doing, ClientError::Global(*noted), said)
+        let Noted { last, refusals } = &*self.noted();
+        // A refusal of which nothing was heard for long explains nothing any more.
+        let explains = |noted: Code| {
+            let over = self.let_in.load(Ordering::Relaxed) && is_login(noted) && !refusals.are_recent(now);
+            noted == code || (vague(code) && !over)
+        };
+        let (code, error) = match last {
+            Some((noted, said)) if explains(*noted) => {
+                (*noted, KafkaError::told(doing, ClientError::Global(*noted), said))
             }
-            _ => KafkaError::refused(doing, source),
+            _ => (code, KafkaError::refused(doing, source)),
+        };
+        if is_login(code) && self.let_in.load(Ordering::Relaxed) && !refusals.are_believed(now) {
+            return KafkaError::MayPass { source: Box::new(error) };
         }
+        error
     }
 }
 
@@ -139,6 +196,21 @@ pub(crate) fn explained<C: Troubled>(
     client.context().trouble().explain(doing, source)
 }
 
+/// What came of an attempt of `client`, which nobody polls. An answer ends what was said before.
+pub(crate) fn answered<C: Troubled, T>(
+    client: &BaseConsumer<C>,
+    doing: impl FnOnce() -> String,
+    said: Result<T, ClientError>,
+) -> Result<T, KafkaError> {
+    match said {
+        Ok(answer) => {
+            client.context().trouble().over();
+            Ok(answer)
+        }
+        Err(source) => Err(explained(client, doing(), source)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,5 +251,73 @@ mod tests {
         assert!(attempt(Code::InvalidTopic).to_string().contains("249"), "its own reason");
         trouble.over();
         assert_eq!(class(&attempt(Code::MessageTimedOut)), Class::Transient, "a login that worked since");
+    }
+
+    fn refuse(trouble: &Trouble, now: Nanos) {
+        trouble.note_at(now, &ClientError::Global(Code::Authentication), "Disconnected while logging in");
+    }
+
+    #[test]
+    fn a_login_that_was_taken_is_refused_for_good_only_after_a_minute() {
+        let trouble = Trouble::default();
+        let at = |s: u64| Nanos(0).plus(Duration::from_secs(s));
+        let attempt = |now, code| trouble.explain_at(now, "x", ClientError::Global(code));
+        refuse(&trouble, at(0));
+        let error = attempt(at(1), Code::MessageTimedOut);
+        assert_eq!(class(&error), Class::Permanent, "nobody ever took it");
+        trouble.over();
+        refuse(&trouble, at(10));
+        for code in [Code::MessageTimedOut, Code::Authentication] {
+            let error = attempt(at(11), code);
+            assert!(matches!(error, KafkaError::MayPass { .. }), "{error}");
+            assert_eq!(class(&error), Class::Transient);
+            assert!(error.to_string().contains("Disconnected while"), "{error}");
+        }
+        let error = attempt(at(200), Code::MessageTimedOut);
+        assert!(matches!(error, KafkaError::Refused { code: Code::MessageTimedOut, .. }), "{error}");
+        for s in [300, 330, 361] {
+            refuse(&trouble, at(s));
+        }
+        let error = attempt(at(362), Code::MessageTimedOut);
+        assert_eq!(class(&error), Class::Permanent);
+        assert!(error.to_string().contains("Disconnected while"), "{error}");
+        trouble.over();
+        assert_eq!(class(&attempt(at(363), Code::MessageTimedOut)), Class::Transient);
+    }
+
+    #[test]
+    fn a_broker_that_is_up_has_taken_the_login() {
+        let trouble = Trouble::default();
+        let at = |s: u64| Nanos(0).plus(Duration::from_secs(s));
+        let state = |state: &str| {
+            let broker = rdkafka::statistics::Broker { state: state.to_owned(), ..Default::default() };
+            let brokers = [("b:1/1".to_owned(), broker)].into();
+            trouble.heed_statistics(&Statistics { brokers, ..Statistics::default() });
+        };
+        let attempt = |now| class(&trouble.explain_at(now, "x", ClientError::Global(Code::MessageTimedOut)));
+        state("AUTH_REQ");
+        refuse(&trouble, at(0));
+        assert_eq!(attempt(at(1)), Class::Permanent, "none took it");
+        state("UP");
+        for s in [10, 40, 71] {
+            refuse(&trouble, at(s));
+        }
+        assert_eq!(attempt(at(72)), Class::Permanent);
+        state("UP");
+        refuse(&trouble, at(73));
+        assert_eq!(attempt(at(74)), Class::Transient, "another took it meanwhile");
+    }
+
+    #[test]
+    fn an_answer_ends_what_was_said_to_a_client_that_only_asks() {
+        let nowhere = crate::Connection::new(["127.0.0.1:1"]);
+        let client = crate::admin::consumer(&nowhere, &[]).unwrap();
+        let ask = |said: Result<(), Code>| {
+            answered(&client, || "x".to_owned(), said.map_err(ClientError::Global)).map_err(|e| class(&e))
+        };
+        client.context().trouble().note(&ClientError::Global(Code::Authentication), "Disconnected");
+        assert_eq!(ask(Err(Code::OperationTimedOut)), Err(Class::Permanent));
+        assert_eq!(ask(Ok(())), Ok(()));
+        assert_eq!(ask(Err(Code::OperationTimedOut)), Err(Class::Transient));
     }
 }

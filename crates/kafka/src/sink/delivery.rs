@@ -4,6 +4,7 @@ use super::call::Ticket;
 use super::error::undelivered;
 use crate::error::Trouble;
 use rdkafka::ClientContext;
+use rdkafka::Statistics;
 use rdkafka::client::OAuthToken;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{DeliveryResult, Message};
@@ -31,6 +32,10 @@ impl ClientContext for Deliveries {
     // Each record tells its own failure; these are about brokers that cannot be reached, and recover.
     fn error(&self, error: ClientError, reason: &str) {
         self.trouble.report("producer", &error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.trouble.heed_statistics(&statistics);
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {

@@ -109,6 +109,8 @@ impl SinkOptions {
             ("queue.buffering.max.messages", &text[3]),
             ("batch.size", &text[4]),
             ("message.max.bytes", &text[5]),
+            // Only for whether some broker is up, which a refused login is held against.
+            ("statistics.interval.ms", "10000"),
         ];
         owned.extend_from_slice(more);
         connection.client_config(&owned)

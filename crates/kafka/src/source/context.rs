@@ -30,8 +30,6 @@ pub(super) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     ends: Mutex<HashMap<TopicPartition, Offset>>,
     closing: AtomicBool,
-    /// Some broker was up when the last statistics came.
-    broker_up: AtomicBool,
     /// Where the log was cut of the partition whose queue is being read.
     cut: Mutex<Option<Offset>>,
     trouble: Trouble,
@@ -68,11 +66,6 @@ impl GroupContext {
         !lock(&self.changes).is_empty()
     }
 
-    /// Whether some broker was up when the last statistics came.
-    pub(super) fn is_any_broker_up(&self) -> bool {
-        self.broker_up.load(Ordering::Relaxed)
-    }
-
     /// Where the log was cut, if that was said since this was asked last.
     pub(super) fn take_cut(&self) -> Option<Offset> {
         lock(&self.cut).take()
@@ -107,8 +100,7 @@ impl ClientContext for GroupContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
-        self.broker_up.store(up, Ordering::Relaxed);
+        self.trouble.heed_statistics(&statistics);
         let mut ends = lock(&self.ends);
         for (name, topic) in &statistics.topics {
             for partition in topic.partitions.values() {

@@ -76,7 +76,6 @@ impl KafkaSource {
             }
         }
         if came {
-            self.refused.over();
             self.consumer.context().trouble().over();
         }
         result

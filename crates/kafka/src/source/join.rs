@@ -4,7 +4,7 @@ use super::bell::Bell;
 use super::context::GroupContext;
 use super::{GroupConsumer, SourceOptions};
 use crate::connection::Connection;
-use crate::error::{KafkaError, explained, heed};
+use crate::error::{KafkaError, answered, heed};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use std::sync::Arc;
@@ -65,9 +65,7 @@ pub(super) fn known(consumer: &GroupConsumer, topics: &[&str], timeout: Duration
     heed(consumer)?;
     for topic in topics {
         let doing = || format!("looking for topic {topic}");
-        let metadata = consumer
-            .fetch_metadata(Some(topic), timeout)
-            .map_err(|source| explained(consumer, doing(), source))?;
+        let metadata = answered(consumer, doing, consumer.fetch_metadata(Some(topic), timeout))?;
         let error =
             metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from);
         if let Some(code) = error {

@@ -38,7 +38,6 @@ mod follow;
 mod gather;
 mod join;
 mod later;
-mod login;
 mod options;
 mod place;
 mod reread;
@@ -57,7 +56,6 @@ use commit::Committer;
 use context::GroupContext;
 use convert::Copier;
 use later::Later;
-use login::Refusals;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -106,8 +104,6 @@ pub struct KafkaSource {
     member: bool,
     /// The client has given these up, and they were not put right yet.
     astray: Vec<Astray>,
-    /// Refused logins of a member whose login was taken before.
-    refused: Refusals,
     /// What stopped the last poll after it had something to tell.
     fault: Option<Fault>,
 }
@@ -175,7 +171,6 @@ impl KafkaSource {
             generation: Generation(0),
             member: false,
             astray: Vec::new(),
-            refused: Refusals::default(),
             fault: None,
         })
     }
@@ -241,21 +236,13 @@ impl KafkaSource {
                 Err(KafkaError::refused(doing, ClientError::MessageConsumptionFatal(code)).into())
             }
             other => {
-                let error = self.consumer.context().trouble().explain(doing, other);
-                Err(self.unless_it_passes(error).into())
+                let trouble = self.consumer.context().trouble();
+                if self.member {
+                    trouble.let_in();
+                }
+                Err(trouble.explain(doing, other).into())
             }
         }
-    }
-
-    /// A refused login is told as one that may pass until it is believed.
-    fn unless_it_passes(&mut self, error: KafkaError) -> KafkaError {
-        let login = matches!(error, KafkaError::Refused { code: Code::Authentication | Code::SSL, .. });
-        let (now, context) = (self.clock.now(), self.consumer.context());
-        if !login || !self.member || self.refused.is_believed(context.is_any_broker_up(), now) {
-            return error;
-        }
-        context.trouble().over();
-        KafkaError::MayPass { source: Box::new(error) }
     }
 
     /// Keeps `fault` for the next poll, unless a worse one is kept already.

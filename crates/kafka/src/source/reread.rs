@@ -141,7 +141,10 @@ impl Rereader {
             let Self { places, copier, clock, .. } = self;
             match places[place].pull(copier, clock, Duration::ZERO, Offset::MAX, limit, &mut batch) {
                 Stopped::AtEnd => {}
-                Stopped::Full | Stopped::Empty => return Ok(batch),
+                Stopped::Full | Stopped::Empty => {
+                    self.came(&batch);
+                    return Ok(batch);
+                }
                 Stopped::Failed(source) => {
                     let doing = format!("reading on in {tp} from {}", batch.next);
                     self.leave(place);
@@ -171,10 +174,18 @@ impl Rereader {
         let place = self.stand_at(tp, from, to)?;
         self.places[place].reread = Some(self.clock.now());
         let result = self.fill(place, wait, to, limit, &mut batch);
+        self.came(&batch);
         if result.is_err() {
             self.leave(place);
         }
         result.map(|()| batch)
+    }
+
+    /// Records came, so whatever was said before is over.
+    fn came(&self, batch: &Batch) {
+        if let Some(consumer) = self.consumer.as_ref().filter(|_| !batch.records.is_empty()) {
+            consumer.context().trouble().over();
+        }
     }
 
     fn fill(
