@@ -7,7 +7,7 @@ mod trouble;
 
 use crate::token::TokenError;
 use rdkafka::error::RDKafkaErrorCode;
-use seawall_core::{Class, Classify, Generation, RecordError, TopicPartition};
+use seawall_core::{Class, Classify, Generation, TopicPartition};
 
 pub use code::{Meaning, is_fenced, meaning};
 pub(crate) use trouble::{Trouble, Troubled, answered, explained, heed};
@@ -106,9 +106,6 @@ pub enum KafkaError {
         /// What was asked for.
         doing: String,
     },
-    /// A record over its bounds.
-    #[error(transparent)]
-    Record(#[from] RecordError),
     /// The operating system gave no thread.
     #[error("no thread while {doing}")]
     Thread {
@@ -149,15 +146,15 @@ impl KafkaError {
         }
     }
 
-    /// Whether it says that a record is larger than the topic, or Seawall, takes.
+    /// Whether it says that a record is larger than the sink or the topic takes.
     pub fn is_too_large(&self) -> bool {
-        match self {
-            Self::Record(_) => true,
-            Self::Refused { code, .. } => {
-                matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+        matches!(
+            self,
+            Self::Refused {
+                code: RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge,
+                ..
             }
-            _ => false,
-        }
+        )
     }
 
     /// Whether it says that there is no such topic.
@@ -192,7 +189,6 @@ impl Classify for KafkaError {
             | Self::WithoutTls { .. }
             | Self::Client { .. }
             | Self::ChangeWithToken { .. }
-            | Self::Record(_)
             | Self::NotHeld { .. } => Class::Permanent,
             Self::Refused { code, .. } => meaning(*code).class,
             // Closing is an end that was asked for: whoever still had a record sends it again elsewhere.

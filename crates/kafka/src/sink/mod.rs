@@ -16,7 +16,8 @@
 //! a while and takes a later one of its key, the later one is reported as failed, too ([`SinkError::Overtook`]).
 //!
 //! **Bounds.** Records wait for their broker in the client's queue, bounded in bytes and records, given up or not; a call
-//! waits a bounded time for room and is then refused with the class `Overload`, from that record on.
+//! waits a bounded time for room and is then refused with the class `Overload`, from that record on. How large a record may be
+//! is [`SinkOptions::record_bytes_max`] and the topic's `max.message.bytes`, and nothing else: what came from a cluster fits.
 
 mod call;
 mod delivery;

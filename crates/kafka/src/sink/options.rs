@@ -52,8 +52,8 @@ pub struct SinkOptions {
     pub linger: Duration,
     /// The largest batch before compression, in bytes: 1 to 2³¹ − 1. Default 1,000,000.
     pub batch_bytes: u64,
-    /// The largest record, in bytes with 1,000 to 1,000,000,000: a larger one is refused here, before it is
-    /// sent. A topic's `max.message.bytes` must allow it. Default 1,000,000.
+    /// The largest key and value together, and the largest headers, in bytes, 1,000 to 1,000,000,000: a larger record is
+    /// refused here, before it is sent. A topic's `max.message.bytes` must allow it. Default 1,000,000.
     pub record_bytes_max: u64,
     /// How batches are compressed. Default not at all.
     pub compression: Compression,

@@ -32,6 +32,7 @@ const YIELD_AFTER: usize = 256;
 /// then is thrown away, with a line in the log.
 pub struct KafkaSink {
     producer: ThreadedProducer<Deliveries>,
+    record_bytes_max: u64,
     queue_wait: Duration,
     /// How long a call waits for its answers; a transaction's records have the client's own limit.
     patience: Option<Duration>,
@@ -64,6 +65,7 @@ impl KafkaSink {
             .map_err(|source| connection.unusable("making a producer", source))?;
         Ok(Self {
             producer,
+            record_bytes_max: options.record_bytes_max,
             queue_wait: options.queue_wait,
             patience: None,
             stale: Stale::default(),
@@ -138,8 +140,15 @@ impl KafkaSink {
         error
     }
 
-    fn fit(outgoing: &Outgoing) -> Result<(), KafkaError> {
-        outgoing.record.check()?;
+    /// What the client does not see to. Seawall's own bounds are for new records, at ingest and in the producer: what was
+    /// read from a cluster may be over them, and must find its way back, as a dead letter or to be tried again later.
+    fn fit(&self, outgoing: &Outgoing) -> Result<(), KafkaError> {
+        // The client measures key and value alone. A broker closes the connection on a request that is too large, and
+        // the client would send it again for ever.
+        if outgoing.record.headers.weight() as u64 > self.record_bytes_max {
+            let source = ClientError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+            return Err(refused(format!("the headers of a record for topic {}", outgoing.topic), source));
+        }
         match outgoing.partition {
             Some(partition) if i32::try_from(partition).is_err() => {
                 Err(KafkaError::setting("partition", &partition.to_string(), "at most 2147483647"))
@@ -172,7 +181,7 @@ impl KafkaSink {
             if self.closed.load(Ordering::Acquire) {
                 stopped = Some(KafkaError::Closed.into());
             }
-            if let Err(error) = Self::fit(outgoing) {
+            if let Err(error) = self.fit(outgoing) {
                 call.refuse(place, error.into());
             } else if stale.contains(&place) {
                 call.refuse(place, self.late(outgoing));
@@ -281,4 +290,28 @@ fn answers(records: &[Outgoing], call: &Call) -> Vec<Result<Receipt, Fault>> {
         answers[place] = Err(fault);
     }
     answers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall_core::{Header as OurHeader, Record};
+
+    #[test]
+    fn what_a_cluster_took_once_is_handed_over_and_headers_have_a_bound() {
+        let options = SinkOptions { record_bytes_max: 1_000_000, ..SinkOptions::default() };
+        let sink = KafkaSink::open(&Connection::new(["127.0.0.1:1"]), &options).unwrap();
+        let headers = |count: usize, bytes: usize| {
+            let mut record = Record::new(bytes::Bytes::from(vec![b'k'; 20 << 10]), "v");
+            record.headers =
+                (0..count).map(|n| OurHeader::new(format!("h\0{n}"), vec![b'x'; bytes])).collect();
+            Outgoing { topic: "t".into(), partition: None, record }
+        };
+        for fits in [headers(1, 40 << 10), headers(200, 0)] {
+            assert!(fits.record.check().is_err() && sink.fit(&fits).is_ok());
+            let call = Call::new(1);
+            assert!(draft(&fits, Box::new(call.ticket(0))).headers.is_some());
+        }
+        assert!(sink.fit(&headers(20, 60_000)).unwrap_err().is_too_large());
+    }
 }

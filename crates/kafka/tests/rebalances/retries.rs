@@ -4,6 +4,7 @@ use super::diary::What;
 use super::stage::{Place, SESSION, ms, until};
 use seawall_consumer::RetryOptions;
 use seawall_consumer::dead_letter::headers;
+use seawall_core::record::KEY_BYTES_MAX;
 use seawall_core::{Class, Delivery, Event, Fault, Limit, Outcome, Source};
 use seawall_kafka::{Connection, KafkaSource};
 use std::sync::Arc;
@@ -186,6 +187,32 @@ async fn a_poison_record_is_tried_so_often_and_then_a_dead_letter() {
         assert_eq!((&**offset, &**attempts), (at, tried));
         assert!(error.contains(said), "{error}");
     }
+}
+
+/// Whatever a cluster took once: these are over the bounds that hold for new records.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_with_a_large_key_becomes_a_dead_letter() {
+    const NAME: &str = "a_record_with_a_large_key_becomes_a_dead_letter";
+    let Some(place) = Place::new(NAME, 1).await else { return };
+    let topic = "large.dlq";
+    place.create(topic).await;
+    let large = "k".repeat(20 << 10);
+    assert!(large.len() > KEY_BYTES_MAX);
+    place.write(0, [large.as_str(), "ok", large.as_str()]);
+    let mut setup = place.setup();
+    setup.consumer.dead_letter = Some(topic.into());
+    let member = place.join(1, setup, |delivery: Delivery| async move {
+        match delivery.record.key.as_deref() {
+            Some(b"ok") => Outcome::Ack,
+            _ => Outcome::DeadLetter(Fault::new(Class::Permanent, "not with such a key")),
+        }
+    });
+    place.until_committed(1, 3).await;
+    let totals = member.snapshot().totals;
+    assert_eq!((totals.acked, totals.dead_lettered), (1, 2));
+    member.leave(Duration::from_secs(10)).await;
+    let stories = letters(place.bootstrap(), topic, 2);
+    assert_eq!(stories.iter().map(|(offset, ..)| &**offset).collect::<Vec<_>>(), ["0", "2"]);
 }
 
 /// Origin's offset, attempts and error of the first `count` records of a dead-letter topic.
