@@ -9,6 +9,7 @@ use crate::token::TokenError;
 use rdkafka::error::RDKafkaErrorCode;
 use seawall_core::{Class, Classify, Generation, TopicPartition};
 
+pub(crate) use code::is_about_group;
 pub use code::{Meaning, is_fenced, meaning};
 pub(crate) use trouble::{Trouble, Troubled, answered, explained, heed};
 

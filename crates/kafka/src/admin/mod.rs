@@ -14,7 +14,7 @@ pub(crate) use offsets::{committed, group_client};
 pub use topics::{NewTopic, Partition, Topic};
 
 use crate::connection::Connection;
-use crate::error::{KafkaError, Trouble, Troubled, answered, explained, heed};
+use crate::error::{KafkaError, Trouble, Troubled, answered, explained, heed, is_about_group};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -28,11 +28,19 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Quiet {
     trouble: Trouble,
+    /// It has a group's name only because the client assigns nothing without one.
+    groupless: bool,
 }
 
 impl Quiet {
     pub(crate) fn new(trouble: Trouble) -> Self {
-        Self { trouble }
+        Self { trouble, groupless: false }
+    }
+
+    /// For a client that only reads, from offsets that it is given: what is said of its group is nothing to it. The client
+    /// looks for the coordinator of any group it has the name of, which takes a right that reading does not.
+    pub(crate) fn groupless(trouble: Trouble) -> Self {
+        Self { trouble, groupless: true }
     }
 }
 
@@ -41,7 +49,9 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "a Kafka client that only asks reports");
-        self.trouble.note(&error, reason);
+        if !(self.groupless && error.rdkafka_error_code().is_some_and(is_about_group)) {
+            self.trouble.note(&error, reason);
+        }
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
@@ -169,5 +179,22 @@ pub(crate) fn consumer(
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admin").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    use seawall_core::{Class, Classify};
+
+    #[test]
+    fn what_is_said_of_its_group_explains_nothing_to_a_client_that_only_reads() {
+        let class = |quiet: Quiet| {
+            quiet.error(ClientError::Global(Code::GroupAuthorizationFailed), "FindCoordinator");
+            quiet.trouble.explain("x", ClientError::Global(Code::OperationTimedOut)).class()
+        };
+        assert_eq!(class(Quiet::groupless(Trouble::default())), Class::Transient);
+        assert_eq!(class(Quiet::new(Trouble::default())), Class::Permanent);
     }
 }

@@ -37,6 +37,18 @@ pub fn is_fenced(code: Code) -> bool {
     )
 }
 
+/// Whether it is about a group, or the broker that is to coordinate it, and nothing else.
+pub(crate) fn is_about_group(code: Code) -> bool {
+    matches!(
+        code,
+        Code::GroupAuthorizationFailed
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator
+    )
+}
+
 /// The class of `code` and what to do about it.
 pub fn meaning(code: Code) -> Meaning {
     rights(code)

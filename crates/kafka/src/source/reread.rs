@@ -32,7 +32,7 @@ use super::list;
 use super::place::{Place, Stopped, is_believed};
 use crate::admin::Quiet;
 use crate::connection::Connection;
-use crate::error::{KafkaError, Troubled};
+use crate::error::{KafkaError, Troubled, is_about_group};
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -240,7 +240,9 @@ impl Rereader {
         let consumer = self.open()?;
         let mut trouble = None;
         while let Some(said) = consumer.poll(Duration::ZERO) {
-            trouble = said.err().or(trouble);
+            // Of a group nothing is wanted.
+            let said = said.err().filter(|error| !error.rdkafka_error_code().is_some_and(is_about_group));
+            trouble = said.or(trouble);
         }
         match trouble {
             Some(source) => {
@@ -289,7 +291,7 @@ impl Rereader {
             config.set(*name, *value);
         }
         let consumer: BaseConsumer<Quiet> = config
-            .create_with_context(Quiet::new(self.connection.trouble()?))
+            .create_with_context(Quiet::groupless(self.connection.trouble()?))
             .map_err(|source| self.connection.unusable("reading parked records again", source))?;
         Ok(Arc::clone(self.consumer.insert(Arc::new(consumer))))
     }

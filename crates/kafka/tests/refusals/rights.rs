@@ -4,9 +4,9 @@ use super::stage::{
     PATIENCE, admin, assigned, commit_half, create, deny, fill, grant, kafka, open, plain, record, says,
     send, sink, source, until, written,
 };
-use seawall_core::{Class, Commit, Event, Position, Sink, Source, TopicPartition};
+use seawall_core::{Class, Commit, Event, Limit, Position, Sink, Source, TopicPartition};
 use seawall_kafka::admin::NewTopic;
-use seawall_kafka::{Connection, KafkaError};
+use seawall_kafka::{Connection, KafkaError, Reader};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,6 +141,33 @@ async fn each_missing_acl_is_named_with_what_it_is_for() {
     tokio::task::block_in_place(|| {
         let mut source = join("bobs").unwrap();
         until(&mut source, "with all rights records arrive", |event| matches!(event, Event::Records { .. }));
+    });
+}
+
+/// Its client looks for the coordinator of a group all the same, and is told that it may not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_needs_no_right_on_any_group() {
+    let Some(kafka) = kafka("a_reader_needs_no_right_on_any_group") else { return };
+    admin(&open(kafka)).create_topic(&NewTopic::new("read-only", 2)).await.unwrap();
+    let writer = sink(&open(kafka));
+    for partition in 0..2 {
+        let mut one = record("read-only", "v");
+        one.partition = Some(partition);
+        assert!(writer.send(vec![one.clone(), one]).await.iter().all(Result::is_ok));
+    }
+    for operation in ["Read", "Describe"] {
+        grant(kafka, "carol", operation, &["--topic", "read-only"]);
+    }
+    let carol = plain(kafka, "carol", "carol-secret");
+    tokio::task::block_in_place(|| {
+        let mut reader = Reader::open(&carol, PATIENCE);
+        let limit = Limit { records: 1, ..super::stage::LIMIT };
+        for (partition, from) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+            let read = reader.read(&TopicPartition::new("read-only", partition), from, 2, limit).unwrap();
+            assert_eq!(super::stage::offsets(&read), [from], "partition {partition}");
+            // Long enough for the answer about the group.
+            std::thread::sleep(Duration::from_millis(700));
+        }
     });
 }
 
