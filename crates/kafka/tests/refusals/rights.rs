@@ -4,9 +4,10 @@ use super::stage::{
     PATIENCE, admin, assigned, commit_half, create, deny, fill, grant, kafka, open, plain, record, says,
     send, sink, source, until, written,
 };
-use seawall_core::{Class, Commit, Event, Limit, Position, Sink, Source, TopicPartition};
+use seawall_core::{Class, Commit, Event, Limit, Position, Sink, Source, SystemClock, TopicPartition};
 use seawall_kafka::admin::NewTopic;
-use seawall_kafka::{Connection, KafkaError, Reader};
+use seawall_kafka::lag::{Filter, LagMonitor, LagOptions};
+use seawall_kafka::{Bookmark, Connection, KafkaError, Reader};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,6 +168,37 @@ async fn a_reader_needs_no_right_on_any_group() {
             assert_eq!(super::stage::offsets(&read), [from], "partition {partition}");
             // Long enough for the answer about the group.
             std::thread::sleep(Duration::from_millis(700));
+        }
+    });
+}
+
+/// A topic that may be described and not read never answers, and comes first by its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_in_seconds_of_a_topic_is_known_although_another_may_not_be_read() {
+    let Some(kafka) = kafka("the_lag_in_seconds_of_a_topic_is_known_although_another_may_not_be_read") else {
+        return;
+    };
+    let topics = ["lag-closed", "lag-open"];
+    for topic in topics {
+        create(kafka, topic).await;
+        fill(kafka, topic, 3).await;
+        grant(kafka, "carol", "Describe", &["--topic", topic]);
+    }
+    grant(kafka, "carol", "Read", &["--topic", "lag-open"]);
+    grant(kafka, "carol", "Describe", &["--group", "lagging"]);
+    tokio::task::block_in_place(|| {
+        let position =
+            |topic| (TopicPartition::new(topic, 0), Position { watermark: 1, ..Position::default() });
+        let mut bookmark = Bookmark::open(&open(kafka), "lagging", PATIENCE).unwrap();
+        bookmark.write(&topics.map(position)).unwrap();
+        let options =
+            LagOptions { groups: Filter::new("group", "lagging").unwrap(), ..LagOptions::default() };
+        let mut monitor = LagMonitor::open(&plain(kafka, "carol", "carol-secret"), options).unwrap();
+        for _ in 0..2 {
+            let sample = monitor.sample(&SystemClock::new()).unwrap();
+            let known: Vec<_> =
+                sample.partitions.iter().map(|row| (&*row.topic, row.lag, row.seconds.is_some())).collect();
+            assert_eq!(known, [("lag-closed", 2, false), ("lag-open", 2, true)]);
         }
     });
 }
