@@ -89,7 +89,7 @@ pub enum KafkaError {
         /// The group.
         group: String,
     },
-    /// A refused login that may come of a broker that stalls or goes away.
+    /// A refusal that may come of a broker that stalls or goes away, or that has not heard of something.
     #[error("{source}; it is tried again, since it may pass")]
     MayPass {
         /// What was said.

@@ -73,7 +73,9 @@ impl Trouble {
 
     fn note_at(&self, now: Nanos, error: &ClientError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
-        if meaning(code).class == Class::Permanent {
+        // What is said of one partition is told for that one, and explains nothing else.
+        let of_one = matches!(code, Code::UnknownTopic | Code::UnknownPartition);
+        if meaning(code).class == Class::Permanent && !of_one {
             let mut noted = self.noted();
             noted.last = Some((code, reason.to_owned()));
             if is_login(code) {

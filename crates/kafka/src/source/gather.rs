@@ -71,6 +71,7 @@ impl KafkaSource {
                 assigned.end = assigned.end.max(end).max(batch.next);
                 assigned.usual = batch.records.len();
                 came = true;
+                self.missing.retain(|missing| missing.tp != assigned.tp);
                 let (partition, generation, end) = (assigned.tp.clone(), assigned.generation, assigned.end);
                 events.push(Event::Records { partition, generation, batch, end });
             }

@@ -38,6 +38,7 @@ mod follow;
 mod gather;
 mod join;
 mod later;
+mod missing;
 mod options;
 mod place;
 mod reread;
@@ -56,6 +57,7 @@ use commit::Committer;
 use context::GroupContext;
 use convert::Copier;
 use later::Later;
+use missing::Missing;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -104,6 +106,8 @@ pub struct KafkaSource {
     member: bool,
     /// The client has given these up, and they were not put right yet.
     astray: Vec<Astray>,
+    /// The client says that these are not there.
+    missing: Vec<Missing>,
     /// What stopped the last poll after it had something to tell.
     fault: Option<Fault>,
 }
@@ -171,6 +175,7 @@ impl KafkaSource {
             generation: Generation(0),
             member: false,
             astray: Vec::new(),
+            missing: Vec::new(),
             fault: None,
         })
     }
@@ -195,8 +200,10 @@ impl KafkaSource {
         // does not serve its client is thrown out.
         let heeded = self.heed_changes(events);
         let righted = self.back_into_range(events);
+        let found = self.look_for_missing();
         let gathered = self.gather(limit, events);
         self.rereader.rest();
+        let righted = self.both(righted, found);
         let looked = self.both(heeded, righted);
         self.both(looked, gathered)?;
         self.heed_changes(events)
@@ -227,6 +234,9 @@ impl KafkaSource {
                 Ok(())
             }
             ClientError::MessageConsumption(Code::BadMessage) => Err(self.fetch_again()),
+            ClientError::MessageConsumption(Code::UnknownTopic | Code::UnknownPartition) => {
+                Err(self.miss(place, error).into())
+            }
             ClientError::MessageConsumptionFatal(_) => {
                 let (code, said) =
                     self.consumer.client().fatal_error().unwrap_or((Code::Fatal, String::new()));
