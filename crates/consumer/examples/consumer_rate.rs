@@ -7,8 +7,8 @@ use bytes::Bytes;
 use seawall_consumer::{Consumer, ConsumerOptions, Driver, NoSink, NoStore};
 use seawall_core::handler::HandlerFn;
 use seawall_core::{
-    Batch, Clock, Commit, Event, Fault, Fetched, Generation, Handler, Limit, Offset, Outcome, Position,
-    Record, Source, SystemClock, TopicPartition,
+    Batch, Clock, Commit, Event, Fault, Fetched, Generation, Handler, Limit, Offset, Origin, Outcome,
+    Position, Record, Source, SystemClock, TopicPartition,
 };
 use seawall_guard::{ConcurrencyOptions, Guard, GuardOptions};
 use std::sync::Arc;
@@ -30,7 +30,8 @@ impl Source for Made {
         let (partition, generation, end) = (self.id.clone(), Generation(1), self.end);
         if !self.assigned {
             self.assigned = true;
-            return Ok(vec![Event::Assigned { partition, generation, position: Position::default(), end }]);
+            let (position, origin) = (Position::default(), Origin::Committed);
+            return Ok(vec![Event::Assigned { partition, generation, position, origin, end }]);
         }
         let count = (limit.records as u64).min(self.end - self.next);
         if self.paused || count == 0 {

@@ -28,7 +28,7 @@ pub use outcome::Outcome;
 pub use record::{Header, Headers, Record, RecordError};
 pub use sink::{Durability, Outgoing, Receipt, Sink};
 pub use source::{
-    Batch, Commit, Event, Fetched, Generation, Limit, Offset, PartitionId, Position, Source, TopicPartition,
-    Waker,
+    Batch, Commit, Event, Fetched, Generation, Limit, Offset, Origin, PartitionId, Position, Source,
+    TopicPartition, Waker,
 };
 pub use token::Token;

@@ -87,10 +87,21 @@ pub struct Commit {
     pub position: Position,
 }
 
+/// Where the position of an assignment comes from. Whatever is not committed yet is to be committed at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The group has committed it.
+    #[default]
+    Committed,
+    /// The source has chosen it: the group has none there, or one that is not held. Until it is committed the next
+    /// owner chooses anew, and may pass what this one has not finished.
+    Chosen,
+}
+
 /// What a poll tells.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A partition is now ours, to be read from its committed position.
+    /// A partition is now ours, to be read from this position.
     Assigned {
         /// Which.
         partition: TopicPartition,
@@ -98,6 +109,8 @@ pub enum Event {
         generation: Generation,
         /// Where its group stood.
         position: Position,
+        /// Where that comes from.
+        origin: Origin,
         /// One past the last record at this moment, for lag.
         end: Offset,
     },

@@ -12,7 +12,7 @@ use crate::partition::Partition;
 use crate::signal::Ended;
 use bytes::Bytes;
 use seawall_core::{
-    Batch, Commit, Event, Fault, Generation, Limit, Offset, Position, Source, TopicPartition, Waker,
+    Batch, Commit, Event, Fault, Generation, Limit, Offset, Origin, Position, Source, TopicPartition, Waker,
 };
 use seawall_wal::{Disk, Reader, RealDisk};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub enum StartAt {
     #[default]
     Earliest,
     /// After the newest record at the moment of the assignment. The start is not durable before the first
-    /// commit: a restart before it starts at the then newest.
+    /// commit, which the consumer makes at once: a restart before it starts at the then newest.
     Latest,
 }
 
@@ -125,17 +125,15 @@ impl<D: Disk> LogSource<D> {
     fn take_on(&mut self, tp: TopicPartition, generation: Generation) -> Result<Event, LogError> {
         let partition = self.broker.shared.partition(&tp)?;
         let (start, end) = (partition.start(), partition.end());
-        let position = match self.broker.position(&self.group.name, &tp) {
-            Some(position) if position.watermark >= start => position,
+        let chosen = |watermark| (Position { watermark, beyond: Bytes::new() }, Origin::Chosen);
+        let (position, origin) = match self.broker.position(&self.group.name, &tp) {
+            Some(position) if position.watermark >= start => (position, Origin::Committed),
             // Retention went past it: what `beyond` says is relative to a place that is gone.
-            Some(_) => Position { watermark: start, beyond: Bytes::new() },
-            None => Position {
-                watermark: match self.options.start_at {
-                    StartAt::Earliest => start,
-                    StartAt::Latest => end,
-                },
-                beyond: Bytes::new(),
-            },
+            Some(_) => chosen(start),
+            None => chosen(match self.options.start_at {
+                StartAt::Earliest => start,
+                StartAt::Latest => end,
+            }),
         };
         partition.listen(&self.inbox.signal);
         self.assigned.push(Assigned {
@@ -147,7 +145,7 @@ impl<D: Disk> LogSource<D> {
             paused: false,
             revoked: false,
         });
-        Ok(Event::Assigned { partition: tp, generation, position, end })
+        Ok(Event::Assigned { partition: tp, generation, position, origin, end })
     }
 
     fn held(&mut self, tp: &TopicPartition, generation: Generation) -> Option<&mut Assigned<D>> {

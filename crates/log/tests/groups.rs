@@ -7,7 +7,9 @@ use bytes::Bytes;
 use harness::{
     ALL, HandClock, assigned, commit_of, log_error, lost, open, outgoing, poll, records, revoked, send,
 };
-use seawall_core::{Class, Commit, Event, Generation, Limit, Position, Source, SystemClock, TopicPartition};
+use seawall_core::{
+    Class, Commit, Event, Generation, Limit, Origin, Position, Source, SystemClock, TopicPartition,
+};
 use seawall_log::{Broker, BrokerOptions, Driver, LogError, LogSource, SourceOptions, StartAt, TopicOptions};
 use seawall_wal::disk::SimDisk;
 use seawall_wal::{Disk, RealDisk};
@@ -46,6 +48,24 @@ fn a_new_group_starts_at_the_oldest_or_the_newest() {
     let _ = send(&broker, vec![outgoing("t", "k", "new")]);
     assert_eq!(records(&poll(&mut latest)).len(), 1);
     assert_eq!(records(&poll(&mut earliest)).len(), 1);
+}
+
+#[test]
+fn a_start_that_no_commit_stands_for_is_told_as_one() {
+    let (_disk, _clock, broker) = filled(1, 50);
+    let origin = |source: &mut LogSource<SimDisk>| {
+        poll(source).into_iter().find_map(|event| match event {
+            Event::Assigned { origin, generation, .. } => Some((origin, generation)),
+            _ => None,
+        })
+    };
+    let mut latest = broker.source("g", &["t"], LATEST).unwrap();
+    let (chosen, generation) = origin(&mut latest).unwrap();
+    assert_eq!(chosen, Origin::Chosen);
+    latest.commit(&[commit_of(tp(0), generation, 50)]).unwrap();
+    drop(latest);
+    let mut next = broker.source("g", &["t"], LATEST).unwrap();
+    assert_eq!(origin(&mut next).unwrap().0, Origin::Committed);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! poll. The step is synchronous and takes no decision by itself about time or threads, so that the same code
 //! is run by a thread of its own in production and as a task under a simulated clock ([`drive`]).
 
+mod begin;
 mod commit;
 pub(crate) mod drive;
 mod give_up;
@@ -26,14 +27,11 @@ use crate::partition::{Load, Partition};
 use crate::running::{Left, Stop};
 use crate::shared::{Shared, count, lock};
 use crate::stats::State;
-use crate::track::{OffsetSet, codec};
 use crate::worker::{Message, scatter};
 use foldhash::quality::FixedState;
 use kept::Kept;
 use leave::{Late, Leaving};
-use seawall_core::{
-    Batch, Class, Event, Fault, Fetched, Generation, Nanos, Offset, Position, Source, TopicPartition,
-};
+use seawall_core::{Batch, Class, Event, Fault, Fetched, Generation, Nanos, Offset, Source, TopicPartition};
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -240,8 +238,8 @@ impl<S: Source> Fetcher<S> {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Assigned { partition, generation, position, end } => {
-                self.assigned(partition, generation, &position, end);
+            Event::Assigned { partition, generation, position, origin, end } => {
+                self.begin(partition, generation, &position, origin, end);
             }
             Event::Revoked { partition, generation } => {
                 let deadline = self.shared.now().plus(self.shared.options.revoke_bound);
@@ -265,39 +263,6 @@ impl<S: Source> Fetcher<S> {
 
     fn is_current(&self, id: &TopicPartition, generation: Generation) -> bool {
         self.owned.get(id).is_some_and(|owned| owned.partition.generation == generation)
-    }
-
-    fn assigned(&mut self, id: TopicPartition, generation: Generation, position: &Position, end: Offset) {
-        self.forget_late(&id);
-        if self.owned.contains_key(&id) {
-            tracing::warn!(partition = %id, "assigned again without having been given up; the old state is void");
-            self.lose(&id);
-        }
-        if self.drain.is_some() {
-            // Given back, it would be offered again at once where we are the group's only member, and so on in
-            // a circle. It is left alone; the group takes it when the source is dropped after the drain.
-            self.source.pause(&id);
-            return;
-        }
-        let mut beyond = codec::decode(position).unwrap_or_else(|error| {
-            let group = &self.shared.options.group;
-            tracing::warn!(
-                %group, partition = %id, %error,
-                "the commit's metadata is unreadable; what was settled beyond the watermark is delivered again"
-            );
-            OffsetSet::default()
-        });
-        let known = self.kept.recall(&id, position.watermark, end, &mut beyond);
-        let slot = self.next_slot;
-        self.next_slot += 1;
-        let workers = self.workers.len();
-        let partition =
-            Arc::new(Partition::new(id.clone(), generation, slot, position.watermark, beyond, end, workers));
-        // What is known beyond the group's position is to be committed, whether anything else comes or not.
-        partition.book().dirty = known > 0;
-        lock(&self.shared.partitions).insert(id.clone(), Arc::clone(&partition));
-        let owned = Owned { partition, paused: false, full: false, reread_after: Nanos(0), leaving: None };
-        self.owned.insert(id, owned);
     }
 
     /// Hands fetched records to the workers of their lanes.

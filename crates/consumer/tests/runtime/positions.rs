@@ -7,7 +7,7 @@ use bytes::Bytes;
 use seawall_consumer::NoStore;
 use seawall_consumer::track::codec;
 use seawall_core::handler::HandlerFn;
-use seawall_core::{Class, Delivery, Fault, Offset, Outcome, Position};
+use seawall_core::{Class, Delivery, Fault, Offset, Origin, Outcome, Position};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -200,4 +200,31 @@ async fn test_21_an_illegal_generation_drops_the_state_without_a_retry() {
     stage.until("dropped", |snapshot| snapshot.totals.acked == 1 && snapshot.partitions.is_empty()).await;
     ms(5_000).await;
     assert!(broker.state().commit_faults.is_empty() && broker.state().commits.is_empty());
+}
+
+/// Otherwise the next owner begins at the then newest record, past what this one has not finished.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_the_source_has_chosen_is_committed_at_once() {
+    let broker = Broker::default();
+    for n in 0..100 {
+        broker.produce(&orders(), keyed(format!("k{n}"), "v"));
+    }
+    broker.state().topics.get_mut(&orders()).unwrap().committed.watermark = 100;
+    let mut slow = options();
+    slow.commit.interval = Duration::from_mins(1);
+    let stage = Stage::start(slow, &broker, HandlerFn(|_| std::future::pending::<Outcome>()));
+    let committed = || broker.state().commits.iter().map(|c| c.position.watermark).collect::<Vec<_>>();
+    let generation = broker.assign_from(&orders(), Origin::Committed);
+    ms(5_000).await;
+    assert_eq!(committed(), [0; 0], "the group has committed it already");
+
+    broker.lose(&orders());
+    broker.state().commit_faults.push_back(crate::transient());
+    assert!(generation < broker.assign_from(&orders(), Origin::Chosen));
+    ms(50).await;
+    assert!(broker.state().commit_faults.is_empty(), "tried before the interval is over");
+    broker.produce(&orders(), keyed("a", "v"));
+    stage.until("the record is in its handler", |snapshot| snapshot.totals.fetched == 1).await;
+    stage.running.drain(Duration::from_millis(10)).await;
+    assert_eq!(committed(), [100], "and again with what comes after");
 }

@@ -1,7 +1,7 @@
 //! A broker in memory whose every move the test decides: assignments, revocations, errors, retention.
 
 use seawall_core::{
-    Batch, Class, Commit, Event, Fault, Fetched, Generation, Limit, Offset, Position, Record, Source,
+    Batch, Class, Commit, Event, Fault, Fetched, Generation, Limit, Offset, Origin, Position, Record, Source,
     TopicPartition, Waker,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -59,6 +59,11 @@ impl Broker {
     }
 
     pub fn assign(&self, id: &TopicPartition) -> Generation {
+        self.assign_from(id, Origin::Committed)
+    }
+
+    /// Assigns it at the position that it has, which comes from `origin`.
+    pub fn assign_from(&self, id: &TopicPartition, origin: Origin) -> Generation {
         let mut state = self.state();
         state.generation += 1;
         let generation = Generation(state.generation);
@@ -66,7 +71,8 @@ impl Broker {
         let (position, end) = (topic.committed.clone(), topic.end);
         topic.assigned = Some((generation, position.watermark));
         topic.paused = false;
-        state.events.push_back(Event::Assigned { partition: id.clone(), generation, position, end });
+        let partition = id.clone();
+        state.events.push_back(Event::Assigned { partition, generation, position, origin, end });
         self.wake(&mut state);
         generation
     }

@@ -225,7 +225,7 @@ impl KafkaSource {
 
     pub(super) fn begin(&mut self, start: Start, queue: Queue) -> Event {
         self.generation.0 += 1;
-        let Start { tp, position, end } = start;
+        let Start { tp, position, origin, end } = start;
         let generation = self.generation;
         self.assigned.push(Assigned {
             tp: tp.clone(),
@@ -241,7 +241,7 @@ impl KafkaSource {
             batch: None,
             usual: 0,
         });
-        Event::Assigned { partition: tp, generation, position, end }
+        Event::Assigned { partition: tp, generation, position, origin, end }
     }
 
     pub(super) fn seek(&self, tp: &TopicPartition, offset: Offset) -> Result<(), KafkaError> {

@@ -12,7 +12,7 @@ use crate::error::KafkaError;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::{Class, Classify, Clock, Offset, Position};
+use seawall_core::{Class, Classify, Clock, Offset, Origin, Position};
 
 /// A partition that the client has given up.
 #[derive(Clone, Debug)]
@@ -140,7 +140,8 @@ impl KafkaSource {
         let (partition, old, generation) = (tp.clone(), self.assigned[at].generation, self.generation);
         self.assigned[at].begin_anew(generation, position.watermark, high);
         events.push(Event::Lost { partition: partition.clone(), generation: old });
-        events.push(Event::Assigned { partition, generation, position, end: high });
+        let origin = Origin::Chosen;
+        events.push(Event::Assigned { partition, generation, position, origin, end: high });
         Ok(())
     }
 
@@ -171,7 +172,8 @@ mod tests {
         let partition = TopicPartition::new("t", 0);
         let queue = source.queue_of(&partition).expect("offline");
         let position = Position { watermark: 7, ..Position::default() };
-        source.begin(super::super::start::Start { tp: partition.clone(), position, end: 9 }, queue);
+        let (tp, origin) = (partition.clone(), Origin::Committed);
+        source.begin(super::super::start::Start { tp, position, origin, end: 9 }, queue);
         (source, partition)
     }
 

@@ -19,6 +19,9 @@ pub enum StartAt {
 pub struct SourceOptions {
     /// Where a new group starts.
     pub start_at: StartAt,
+    /// Topics that start at [`StartAt::Earliest`] whatever `start_at` says. The group's own retry topics belong here:
+    /// a record may be in one before the group has a position there.
+    pub from_earliest: Vec<String>,
     /// Static membership: a restart under the same id within the session timeout gets its partitions back
     /// without a rebalance. Each process of the group needs its own. `None`: the member leaves when it is
     /// dropped.
@@ -39,6 +42,7 @@ impl Default for SourceOptions {
     fn default() -> Self {
         Self {
             start_at: StartAt::default(),
+            from_earliest: Vec::new(),
             instance_id: None,
             session_timeout: Duration::from_secs(45),
             poll_interval_max: Duration::from_mins(5),
@@ -50,6 +54,10 @@ impl Default for SourceOptions {
 }
 
 impl SourceOptions {
+    pub(crate) fn is_from_earliest(&self, topic: &str) -> bool {
+        self.from_earliest.iter().any(|of| of == topic)
+    }
+
     pub(crate) fn check(&self) -> Result<(), KafkaError> {
         if self.poll_interval_max < self.session_timeout {
             return Err(KafkaError::setting(

@@ -12,7 +12,7 @@ use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use seawall_core::{Class, Classify, Clock, Nanos, Offset, Position, TopicPartition};
+use seawall_core::{Class, Classify, Clock, Nanos, Offset, Origin, Position, TopicPartition};
 use std::time::Duration;
 
 /// How long a partition waits for the set that is settled beyond its position. Then that is delivered again: standing
@@ -26,6 +26,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Start {
     pub(super) tp: TopicPartition,
     pub(super) position: Position,
+    pub(super) origin: Origin,
     pub(super) end: Offset,
 }
 
@@ -76,14 +77,14 @@ impl KafkaSource {
         let range = if self.clock.now() < until { self.range(tp) } else { Err(unasked(tp)) };
         let ClientOffset::Offset(at) = element.offset() else {
             let (low, high) = range?;
-            let position = Position { watermark: self.start(low, high), beyond: Bytes::new() };
-            return Ok(Start { tp: tp.clone(), position, end: high });
+            let position = Position { watermark: self.start(&tp.topic, low, high), beyond: Bytes::new() };
+            return Ok(Start { tp: tp.clone(), position, origin: Origin::Chosen, end: high });
         };
         let watermark = u64::try_from(at).unwrap_or_default();
         let end = match range {
             Ok((low, high)) if !(low..=high).contains(&watermark) => {
                 let position = self.out_of_range(tp, at, low, high);
-                return Ok(Start { tp: tp.clone(), position, end: high });
+                return Ok(Start { tp: tp.clone(), position, origin: Origin::Chosen, end: high });
             }
             Ok((_, high)) => high,
             Err(error) if error.class() == Class::Permanent => return Err(error),
@@ -96,7 +97,8 @@ impl KafkaSource {
             }
         };
         let beyond = self.set_beyond(tp, watermark, element, waited, until)?;
-        Ok(Start { tp: tp.clone(), position: Position { watermark, beyond }, end })
+        let position = Position { watermark, beyond };
+        Ok(Start { tp: tp.clone(), position, origin: Origin::Committed, end })
     }
 
     fn set_beyond(
@@ -156,10 +158,10 @@ impl KafkaSource {
         Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
     }
 
-    fn start(&self, low: Offset, high: Offset) -> Offset {
+    fn start(&self, topic: &str, low: Offset, high: Offset) -> Offset {
         match self.options.start_at {
-            StartAt::Earliest => low,
-            StartAt::Latest => high,
+            StartAt::Latest if !self.options.is_from_earliest(topic) => high,
+            StartAt::Latest | StartAt::Earliest => low,
         }
     }
 
@@ -170,7 +172,7 @@ impl KafkaSource {
         low: Offset,
         high: Offset,
     ) -> Position {
-        let start = self.start(low, high);
+        let start = self.start(&tp.topic, low, high);
         tracing::warn!(
             group = %self.group, partition = %tp, asked, earliest = low, latest = high, start,
             "the group's offset is not held by the partition (any more); going on at `start_at`"
@@ -209,5 +211,15 @@ mod tests {
         assert_eq!(set.map_err(|error| error.class()), Err(Class::Transient), "it may be read yet");
         let set = source.set_beyond(&tp, 5, &elements[0], SET_WITHIN, past);
         assert_eq!(set.map_err(|error| error.class()), Ok(Bytes::new()));
+    }
+
+    #[test]
+    fn retry_topics_start_at_the_oldest_record_also_where_others_start_at_the_newest() {
+        let from_earliest = vec!["retry".to_owned()];
+        let options = SourceOptions { start_at: StartAt::Latest, from_earliest, ..SourceOptions::default() };
+        let source = KafkaSource::open(&Connection::new(["127.0.0.1:1"]), "g", options).expect("offline");
+        assert_eq!((source.start("t", 3, 9), source.start("retry", 3, 9)), (9, 3));
+        let gone = source.out_of_range(&TopicPartition::new("retry", 0), 1, 3, 9);
+        assert_eq!(gone.watermark, 3);
     }
 }

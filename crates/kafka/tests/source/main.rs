@@ -8,11 +8,12 @@
     reason = "a test may panic, and waits"
 )]
 
+mod latest;
 mod stage;
 
 use seawall_consumer::{Consumer, ConsumerOptions, Driver, NoSink, NoStore, Running};
 use seawall_core::handler::HandlerFn;
-use seawall_core::{Class, Clock, Commit, Outcome, Source, SystemClock, TopicPartition};
+use seawall_core::{Class, Clock, Commit, Handler, Outcome, Source, SystemClock, TopicPartition};
 use seawall_guard::{Guard, GuardOptions};
 use seawall_kafka::{Connection, KafkaSource, Reader, SourceOptions};
 use stage::{
@@ -306,9 +307,15 @@ fn bad_input_is_named() {
 
 type Seen = Arc<Mutex<BTreeMap<(u32, u64), u32>>>;
 
-fn start(kafka: &seawall_infra::KafkaCluster, seed: u64, seen: &Seen) -> Running {
+fn consume(source: KafkaSource, handler: impl Handler, seed: u64) -> Running {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let guard = Arc::new(Guard::new(GuardOptions::default(), Arc::clone(&clock), seed).unwrap());
+    let options = ConsumerOptions { dead_letter: None, ..ConsumerOptions::new("runtime") };
+    let store = None::<Arc<NoStore>>;
+    Consumer::start(options, source, handler, store, guard, NoSink, clock, seed, Driver::Thread).unwrap()
+}
+
+fn start(kafka: &seawall_infra::KafkaCluster, seed: u64, seen: &Seen) -> Running {
     let seen = Arc::clone(seen);
     let handler = HandlerFn(move |delivery: seawall_core::Delivery| {
         let seen = Arc::clone(&seen);
@@ -318,10 +325,7 @@ fn start(kafka: &seawall_infra::KafkaCluster, seed: u64, seen: &Seen) -> Running
             Outcome::Ack
         }
     });
-    let options = ConsumerOptions { dead_letter: None, ..ConsumerOptions::new("runtime") };
-    let source = join(kafka, "runtime", "runtime");
-    let store = None::<Arc<NoStore>>;
-    Consumer::start(options, source, handler, store, guard, NoSink, clock, seed, Driver::Thread).unwrap()
+    consume(join(kafka, "runtime", "runtime"), handler, seed)
 }
 
 async fn eventually(what: &str, mut is: impl FnMut() -> bool) {

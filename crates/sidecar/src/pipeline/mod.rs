@@ -368,7 +368,7 @@ fn open_source(
         longest_pause: config.longest_pause(),
         retry_retention: config.retry_retention(),
         dead_letters: config.dead_letter_topic(),
-        options: options::member(&settings),
+        options: options::member(config),
     };
     let member = Member::start(plan, clock)?;
     let membership = Membership { settings, joining: member.joining() };

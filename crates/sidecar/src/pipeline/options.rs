@@ -117,14 +117,17 @@ fn retry_topic((name, retry): (String, &config::RetryTopic)) -> seawall_consumer
     seawall_consumer::RetryTopic { after: retry.after.0, topic: Arc::from(name) }
 }
 
-/// What a member of a Kafka group is told.
-pub fn member(member: &config::Member) -> seawall_kafka::SourceOptions {
+/// What a pipeline's member of a Kafka group is told.
+pub fn member(pipeline: &Pipeline) -> seawall_kafka::SourceOptions {
+    let member = pipeline.member();
     seawall_kafka::SourceOptions {
         start_at: member.start_at.into(),
-        instance_id: member.instance_id.clone(),
+        // Whatever is in them is this pipeline's own work.
+        from_earliest: pipeline.retry_topics().map(|(name, _)| name).collect(),
+        instance_id: member.instance_id,
         session_timeout: member.session_timeout.0,
         poll_interval_max: member.poll_interval_max.0,
-        client_id: member.client_id.clone(),
+        client_id: member.client_id,
         ..seawall_kafka::SourceOptions::default()
     }
 }
@@ -198,5 +201,16 @@ mod tests {
         };
         assert_eq!(told(""), (10_000, None));
         assert_eq!(told("stall_after = \"250ms\"\ngive_up_after = \"31s\""), (250, Some(31_000)));
+    }
+
+    #[test]
+    fn a_pipeline_reads_all_of_its_retry_topics_wherever_it_starts() {
+        let text = "[[cluster]]\nname = \"c\"\nbootstrap = [\"b:1\"]\n[[pipeline]]\nname = \"a\"\nsource = \"c\"\n\
+                    topics = [\"t\"]\nordering = \"unordered\"\npush.url = \"http://127.0.0.1:1/\"\n\
+                    member.start_at = \"latest\"\nretry.max = \"1h\"\nretry_topic = [{ after = \"1m\" }, { after = \"2m\", topic = \"r\" }]\n";
+        let config = config::parse(text, "t").unwrap_or_else(|e| panic!("{e}"));
+        let told = member(&config.pipeline[0]);
+        assert_eq!(told.start_at, seawall_kafka::StartAt::Latest);
+        assert_eq!(told.from_earliest, ["a.retry.1m", "r"]);
     }
 }

@@ -3,7 +3,7 @@
 use super::SimBroker;
 use super::group::{MemberId, Notice};
 use seawall_core::{
-    Batch, Class, Clock, Commit, Event, Fault, Generation, Limit, Offset, PartitionId, Source,
+    Batch, Class, Clock, Commit, Event, Fault, Generation, Limit, Offset, Origin, PartitionId, Source,
     TopicPartition, Waker,
 };
 use std::time::Duration;
@@ -53,7 +53,8 @@ impl SimSource {
                 let (position, end) = (of.committed.clone(), of.end);
                 let next = position.watermark;
                 self.held.push(Held { partition, generation, next, paused: false, revoked: false });
-                events.push(Event::Assigned { partition: state.tp(partition), generation, position, end });
+                let (partition, origin) = (state.tp(partition), Origin::Committed);
+                events.push(Event::Assigned { partition, generation, position, origin, end });
             }
             Notice::Revoked(partition, generation) => {
                 if let Some(held) = self.held.iter_mut().find(|held| held.partition == partition) {
