@@ -118,6 +118,10 @@ proptest! {
         prop_assert_eq!(set.first_absent(from), absent);
         let listed: Vec<Offset> = set.runs(from).flat_map(|(start, end)| start..end).collect();
         prop_assert_eq!(listed, model.range(from..).copied().collect::<Vec<_>>());
+        let mut short = set.clone();
+        short.truncate(from);
+        let listed: Vec<Offset> = short.runs(0).flat_map(|(start, end)| start..end).collect();
+        prop_assert_eq!(listed, model.range(..from).copied().collect::<Vec<_>>());
         set.forget_below(from);
         prop_assert_eq!(set.count_from(from), model.range(from..).count() as u64);
     }

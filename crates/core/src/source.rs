@@ -96,6 +96,9 @@ pub enum Origin {
     /// The source has chosen it: the group has none there, or one that is not held. Until it is committed the next
     /// owner chooses anew, and may pass what this one has not finished.
     Chosen,
+    /// The log was cut at this offset: from there on its offsets mean other records, and what was known of them counts
+    /// for nothing. What the group has committed may still speak of the old ones.
+    Cut(Offset),
 }
 
 /// What a poll tells.

@@ -13,7 +13,9 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use seawall_core::{Class, Event, Limit, Offset, Source};
+use seawall_core::{
+    Class, Commit, Event, Generation, Limit, Offset, Origin, Position, Source, TopicPartition,
+};
 use seawall_infra::{KafkaCluster, KafkaOptions, kafka_or_skip};
 use seawall_kafka::{Connection, KafkaSource, SourceOptions};
 use std::time::{Duration, Instant};
@@ -68,8 +70,11 @@ fn until_led(kafka: &KafkaCluster, leader: usize, in_sync: usize) {
 
 type Read = Vec<(Offset, String)>;
 
-/// Polls until so many records have come; and how often the partition was assigned, from which offset the last time.
-fn read(source: &mut KafkaSource, count: usize) -> (Read, Vec<Offset>) {
+/// What is told of an assignment: where it starts, where that comes from, and its generation.
+type Start = (Offset, Origin, Generation);
+
+/// Polls until so many records have come, and how the partition was assigned meanwhile.
+fn read(source: &mut KafkaSource, count: usize) -> (Read, Vec<Start>) {
     let (mut read, mut starts) = (Vec::new(), Vec::new());
     let since = Instant::now();
     while read.len() < count {
@@ -83,7 +88,9 @@ fn read(source: &mut KafkaSource, count: usize) -> (Read, Vec<Offset>) {
         };
         for event in events {
             match event {
-                Event::Assigned { position, .. } => starts.push(position.watermark),
+                Event::Assigned { position, origin, generation, .. } => {
+                    starts.push((position.watermark, origin, generation));
+                }
                 Event::Records { batch, .. } => read.extend(batch.records.into_iter().map(|fetched| {
                     (fetched.offset, String::from_utf8(fetched.record.value.to_vec()).unwrap())
                 })),
@@ -98,6 +105,16 @@ fn numbered(what: &str, from: Offset, count: usize) -> Read {
     (0..count).map(|nth| (from + nth as Offset, format!("{what}-{nth}"))).collect()
 }
 
+fn commit(source: &mut KafkaSource, generation: Generation, watermark: Offset) {
+    let position = Position { watermark, ..Position::default() };
+    let commits = [Commit { partition: TopicPartition::new(TOPIC, 0), generation, position }];
+    let since = Instant::now();
+    while let Err(fault) = source.commit(&commits) {
+        assert!(fault.class() == Class::Transient && since.elapsed() < PATIENCE, "{fault}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn what_took_the_place_of_a_lost_end_is_read_although_the_log_has_grown_past_it() {
     const NAME: &str = "what_took_the_place_of_a_lost_end_is_read_although_the_log_has_grown_past_it";
@@ -108,15 +125,22 @@ fn what_took_the_place_of_a_lost_end_is_read_although_the_log_has_grown_past_it(
     let mut source =
         KafkaSource::join(&Connection::new([kafka.bootstrap()]), TOPIC, &[TOPIC], options).unwrap();
     write(&kafka, "old", 10);
-    assert_eq!(read(&mut source, 10), (numbered("old", 0, 10), vec![0]));
+    let (old, starts) = read(&mut source, 10);
+    assert_eq!(old, numbered("old", 0, 10));
+    let [(0, Origin::Chosen, generation)] = starts[..] else { panic!("{starts:?}") };
     kafka.kill(BEHIND).unwrap();
     until_led(&kafka, LEADER, 1);
     write(&kafka, "lost", 20);
     assert_eq!(read(&mut source, 20), (numbered("lost", 10, 20), vec![]));
+    // 5 is not finished, and whatever else is the consumer knows.
+    commit(&mut source, generation, 5);
 
     kafka.kill(LEADER).unwrap();
     kafka.start_again(BEHIND).unwrap();
     until_led(&kafka, BEHIND, 1);
     write(&kafka, "new", 40);
-    assert_eq!(read(&mut source, 40), (numbered("new", 10, 40), vec![10]), "from where the log was cut on");
+    let (read, starts) = read(&mut source, 45);
+    assert!(matches!(starts[..], [(5, Origin::Cut(10), _)]), "{starts:?}");
+    assert_eq!(read[..5], numbered("old", 0, 10)[5..], "what was not finished");
+    assert_eq!(read[5..], numbered("new", 10, 40), "from where the log was cut on");
 }

@@ -34,7 +34,7 @@ impl<S: Source> Fetcher<S> {
             );
             OffsetSet::default()
         });
-        let known = self.kept.recall(&id, position.watermark, end, &mut beyond);
+        let known = self.kept.recall(&id, position.watermark, origin, end, &mut beyond);
         let slot = self.next_slot;
         self.next_slot += 1;
         let workers = self.workers.len();

@@ -11,7 +11,7 @@
 use super::TopicPartition;
 use crate::partition::Partition;
 use crate::track::OffsetSet;
-use seawall_core::{Generation, Nanos, Offset};
+use seawall_core::{Generation, Nanos, Offset, Origin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,19 +36,29 @@ impl Kept {
     }
 
     /// Adds to `beyond` what was settled here at or above `watermark`, where the group now stands in a partition that
-    /// ends at `end`. How many offsets that are.
+    /// ends at `end`, and takes out of it what lies above a cut. How many offsets were added.
     pub(super) fn recall(
         &mut self,
         id: &TopicPartition,
         watermark: Offset,
+        origin: Origin,
         end: Offset,
         beyond: &mut OffsetSet,
     ) -> u64 {
-        let Some((_, partition)) = self.0.remove(id) else { return 0 };
-        let book = partition.book();
-        let set_back = watermark < book.committed;
-        let cut = end < book.tracker.next();
-        if set_back || cut { 0 } else { book.tracker.settled_into(watermark, beyond) }
+        let mut known = 0;
+        if let Some((_, partition)) = self.0.remove(id) {
+            let book = partition.book();
+            let set_back = watermark < book.committed;
+            // Where it was cut is not known, and it may have grown again since.
+            let cut_somewhere = end < book.tracker.next() && !matches!(origin, Origin::Cut(_));
+            if !set_back && !cut_somewhere {
+                known = book.tracker.settled_into(watermark, beyond);
+            }
+        }
+        if let Origin::Cut(at) = origin {
+            beyond.truncate(at);
+        }
+        known
     }
 }
 
@@ -72,14 +82,23 @@ mod tests {
     }
 
     fn recalled(watermark: Offset, end: Offset, after: Duration) -> (u64, Vec<(Offset, Offset)>) {
+        recalled_from(watermark, Origin::Committed, end, after)
+    }
+
+    fn recalled_from(
+        watermark: Offset,
+        origin: Origin,
+        end: Offset,
+        after: Duration,
+    ) -> (u64, Vec<(Offset, Offset)>) {
         let (id, mut kept) = (TopicPartition::new("t", 0), Kept::default());
         kept.keep(lost(), Nanos(0));
         let other =
             Partition::new(TopicPartition::new("t", 1), Generation(2), 1, 0, OffsetSet::default(), 0, 1);
         kept.keep(Arc::new(other), Nanos(0).plus(after));
         let mut beyond = OffsetSet::default();
-        let count = kept.recall(&id, watermark, end, &mut beyond);
-        assert_eq!(kept.recall(&id, watermark, end, &mut OffsetSet::default()), 0, "a single time");
+        let count = kept.recall(&id, watermark, origin, end, &mut beyond);
+        assert_eq!(kept.recall(&id, watermark, origin, end, &mut OffsetSet::default()), 0, "a single time");
         (count, beyond.runs(watermark).collect())
     }
 
@@ -92,5 +111,15 @@ mod tests {
         assert_eq!(recalled(19, 100, soon), (0, vec![]), "somebody set the group back");
         assert_eq!(recalled(20, 99, soon), (0, vec![]), "the log was cut");
         assert_eq!(recalled(20, 100, Duration::from_mins(11)), (0, vec![]), "too long ago");
+    }
+
+    #[test]
+    fn of_a_log_that_was_cut_what_was_settled_below_the_cut_is_known_again() {
+        let runs = |cut, watermark: Offset, end| {
+            recalled_from(watermark, Origin::Cut(cut), end, Duration::from_secs(1)).1
+        };
+        assert_eq!(runs(40, 20, 500), [(20, 40)], "it has grown again");
+        assert_eq!(runs(65, 20, 66), [(20, 50), (60, 65)]);
+        assert_eq!(runs(10, 10, 500), [], "also below what was committed");
     }
 }

@@ -186,6 +186,14 @@ impl OffsetSet {
         }
     }
 
+    /// Takes out everything at or above `from`.
+    pub fn truncate(&mut self, from: Offset) {
+        let whole = std::mem::take(self);
+        for (start, end) in whole.runs(0).take_while(|(start, _)| *start < from) {
+            self.insert_range(start, end.min(from));
+        }
+    }
+
     /// Bytes held, without the allocator's overhead.
     pub fn heap_bytes(&self) -> usize {
         self.mixed.len() * (size_of::<Chunk>() + 16) + self.full.len() * 16

@@ -202,29 +202,83 @@ async fn test_21_an_illegal_generation_drops_the_state_without_a_retry() {
     assert!(broker.state().commit_faults.is_empty() && broker.state().commits.is_empty());
 }
 
-/// Otherwise the next owner begins at the then newest record, past what this one has not finished.
+/// Otherwise the next owner begins at the then newest record, past what this one has not finished, or believes what was
+/// committed of a log that has been cut since.
 #[tokio::test(start_paused = true)]
-async fn a_start_that_the_source_has_chosen_is_committed_at_once() {
-    let broker = Broker::default();
-    for n in 0..100 {
-        broker.produce(&orders(), keyed(format!("k{n}"), "v"));
-    }
-    broker.state().topics.get_mut(&orders()).unwrap().committed.watermark = 100;
-    let mut slow = options();
-    slow.commit.interval = Duration::from_mins(1);
-    let stage = Stage::start(slow, &broker, HandlerFn(|_| std::future::pending::<Outcome>()));
-    let committed = || broker.state().commits.iter().map(|c| c.position.watermark).collect::<Vec<_>>();
-    let generation = broker.assign_from(&orders(), Origin::Committed);
-    ms(5_000).await;
-    assert_eq!(committed(), [0; 0], "the group has committed it already");
+async fn a_start_that_the_group_has_not_committed_is_committed_at_once() {
+    for origin in [Origin::Chosen, Origin::Cut(100)] {
+        let broker = Broker::default();
+        for n in 0..100 {
+            broker.produce(&orders(), keyed(format!("k{n}"), "v"));
+        }
+        broker.state().topics.get_mut(&orders()).unwrap().committed.watermark = 100;
+        let mut slow = options();
+        slow.commit.interval = Duration::from_mins(1);
+        let stage = Stage::start(slow, &broker, HandlerFn(|_| std::future::pending::<Outcome>()));
+        let committed = || broker.state().commits.iter().map(|c| c.position.watermark).collect::<Vec<_>>();
+        let generation = broker.assign_from(&orders(), Origin::Committed);
+        ms(5_000).await;
+        assert_eq!(committed(), [0; 0], "the group has committed it already");
 
-    broker.lose(&orders());
-    broker.state().commit_faults.push_back(crate::transient());
-    assert!(generation < broker.assign_from(&orders(), Origin::Chosen));
-    ms(50).await;
-    assert!(broker.state().commit_faults.is_empty(), "tried before the interval is over");
-    broker.produce(&orders(), keyed("a", "v"));
-    stage.until("the record is in its handler", |snapshot| snapshot.totals.fetched == 1).await;
+        broker.lose(&orders());
+        broker.state().commit_faults.push_back(crate::transient());
+        assert!(generation < broker.assign_from(&orders(), origin));
+        ms(50).await;
+        assert!(broker.state().commit_faults.is_empty(), "{origin:?}: tried before the interval is over");
+        broker.produce(&orders(), keyed("a", "v"));
+        stage.until("the record is in its handler", |snapshot| snapshot.totals.fetched == 1).await;
+        stage.running.drain(Duration::from_millis(10)).await;
+        assert_eq!(committed(), [100], "{origin:?}: and again with what comes after");
+    }
+}
+
+/// An unclean election: what is unfinished below the cut stays to be done, what is new above it is not done yet.
+#[tokio::test(start_paused = true)]
+async fn a_cut_log_loses_nothing_that_is_unfinished_below_the_cut_or_new_above_it() {
+    let broker = Broker::default();
+    for n in 0..30 {
+        broker.produce(&orders(), keyed(format!("k{n}"), "old"));
+    }
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    // Notes each call, which ends only where `ends` says so.
+    let handler = |ends: fn(Offset, &[u8]) -> bool| {
+        let calls = Arc::clone(&calls);
+        HandlerFn(move |delivery: Delivery| {
+            calls.lock().unwrap().push((delivery.offset, delivery.record.value.clone()));
+            async move {
+                if !ends(delivery.offset, &delivery.record.value) {
+                    std::future::pending::<()>().await;
+                }
+                Outcome::Ack
+            }
+        })
+    };
+    let called = || {
+        let mut called = std::mem::take(&mut *calls.lock().unwrap());
+        called.sort();
+        called
+    };
+    let left: Vec<(Offset, Bytes)> = [(5, Bytes::from("old"))]
+        .into_iter()
+        .chain((10..50).map(|offset| (offset, Bytes::from("new"))))
+        .collect();
+    let patient = seawall_consumer::ConsumerOptions { timeout: None, ..options() };
+    let stage = Stage::start(patient, &broker, handler(|offset, value| offset != 5 && value == b"old"));
+    broker.assign(&orders());
+    stage.until("all but one acked", |snapshot| snapshot.totals.acked == 29).await;
+    stage.until("committed", |_| stage.committed(&orders()) == 5).await;
+    assert_eq!(called().len(), 30);
+
+    broker.cut(&orders(), 10, (10..50).map(|n| keyed(format!("k{n}"), "new")));
+    stage.until("all that is left has begun", |snapshot| snapshot.totals.fetched == 71).await;
     stage.running.drain(Duration::from_millis(10)).await;
-    assert_eq!(committed(), [100], "and again with what comes after");
+    assert_eq!(called(), left, "by the member that was told");
+    let committed = broker.state().topics[&orders()].committed.clone();
+    let done = codec::decode(&committed).unwrap();
+    assert_eq!((committed.watermark, done.runs(0).collect::<Vec<_>>()), (5, vec![(6, 10)]));
+
+    let stage = Stage::start(options(), &broker, handler(|_, _| true));
+    broker.assign(&orders());
+    stage.until_done().await;
+    assert_eq!(called(), left, "and by whoever comes after it");
 }

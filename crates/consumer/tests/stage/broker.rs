@@ -93,6 +93,23 @@ impl Broker {
         self.wake(&mut state);
     }
 
+    /// Cuts the log at `at`, appends `new` there, and starts the partition anew as the Kafka source does.
+    pub fn cut(&self, id: &TopicPartition, at: Offset, new: impl IntoIterator<Item = Record>) {
+        let mut state = self.state();
+        state.generation += 1;
+        let generation = Generation(state.generation);
+        let topic = state.topics.get_mut(id).expect("known");
+        topic.log.split_off(&at);
+        topic.log.extend((at..).zip(new));
+        topic.end = topic.log.last_key_value().map_or(at, |(last, _)| last + 1);
+        let position = Position { watermark: topic.committed.watermark.min(at), ..Position::default() };
+        let (origin, end, partition) = (Origin::Cut(at), topic.end, id.clone());
+        let old = topic.assigned.replace((generation, position.watermark)).expect("assigned").0;
+        state.events.push_back(Event::Lost { partition: partition.clone(), generation: old });
+        state.events.push_back(Event::Assigned { partition, generation, position, origin, end });
+        self.wake(&mut state);
+    }
+
     pub fn source(&self) -> Scripted {
         Scripted(self.clone())
     }

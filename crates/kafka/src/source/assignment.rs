@@ -8,7 +8,7 @@ use crate::error::KafkaError;
 use rdkafka::Offset as ClientOffset;
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::{Batch, Clock, Offset};
+use seawall_core::{Batch, Clock, Commit, Offset};
 
 /// A partition that is ours.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each read by itself")]
@@ -21,6 +21,8 @@ pub(super) struct Assigned {
     pub(super) generation: Generation,
     /// The next offset to be told.
     pub(super) next: Offset,
+    /// Where the group stands: what lies below is finished.
+    pub(super) committed: Offset,
     /// The highest end known.
     pub(super) end: Offset,
     /// To be given up.
@@ -233,6 +235,7 @@ impl KafkaSource {
             held: false,
             generation,
             next: position.watermark,
+            committed: position.watermark,
             end,
             revoked: false,
             void: false,
@@ -242,6 +245,17 @@ impl KafkaSource {
             usual: 0,
         });
         Event::Assigned { partition: tp, generation, position, origin, end }
+    }
+
+    /// These have been committed.
+    pub(super) fn stand_at(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            let ours =
+                |held: &&mut Assigned| held.tp == commit.partition && held.generation == commit.generation;
+            if let Some(assigned) = self.assigned.iter_mut().find(ours) {
+                assigned.committed = commit.position.watermark;
+            }
+        }
     }
 
     pub(super) fn seek(&self, tp: &TopicPartition, offset: Offset) -> Result<(), KafkaError> {

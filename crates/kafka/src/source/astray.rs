@@ -29,17 +29,18 @@ pub(super) struct Astray {
 enum Onward {
     /// It is in range: it has been given up all the same.
     Here,
-    /// The log was cut: from there on its offsets mean other records.
-    Anew(Offset),
+    /// The log was cut: from there on its offsets mean other records. Below it may be what is not finished.
+    Anew { from: Offset, cut: Offset },
     /// As `start_at` says.
     AtStart,
 }
 
-/// Where a partition goes on that holds `low..high` and was to be read from `next`; `cut` where its log was cut, if so.
-fn onward(next: Offset, cut: Option<Offset>, low: Offset, high: Offset) -> Onward {
+/// Where a partition goes on that holds `low..high` and was to be read from `next`, in which the group stands at
+/// `committed`; `cut` where its log was cut, if so.
+fn onward(next: Offset, committed: Offset, cut: Option<Offset>, low: Offset, high: Offset) -> Onward {
     match cut {
         // It may have grown past `next` again since.
-        Some(cut) if cut < next => Onward::Anew(cut.clamp(low, high)),
+        Some(cut) if cut < next => Onward::Anew { from: committed.min(cut).clamp(low, high), cut },
         _ if (low..=high).contains(&next) => Onward::Here,
         _ => Onward::AtStart,
     }
@@ -48,7 +49,7 @@ fn onward(next: Offset, cut: Option<Offset>, low: Offset, high: Offset) -> Onwar
 impl Assigned {
     /// Its log was cut: its offsets begin to mean other records, and the consumer, which is told so, begins anew.
     fn begin_anew(&mut self, generation: Generation, next: Offset, end: Offset) {
-        (self.generation, self.next, self.end) = (generation, next, end);
+        (self.generation, self.next, self.committed, self.end) = (generation, next, next, end);
         (self.held, self.followed, self.batch) = (false, false, None);
     }
 }
@@ -118,17 +119,18 @@ impl KafkaSource {
     ) -> Result<(), KafkaError> {
         let Astray { tp, cut, .. } = astray;
         let Some(at) = self.assigned.iter().position(|assigned| assigned.tp == *tp) else { return Ok(()) };
-        let next = self.assigned[at].next;
-        let position = match onward(next, *cut, low, high) {
+        let Assigned { next, committed, .. } = self.assigned[at];
+        let (position, origin) = match onward(next, committed, *cut, low, high) {
             Onward::Here => return self.start_again(tp, next),
-            Onward::Anew(watermark) => {
+            Onward::Anew { from, cut } => {
                 tracing::warn!(
-                    group = %self.group, partition = %tp, next, cut = watermark, earliest = low, latest = high,
-                    "the partition's log was cut; going on where it was"
+                    group = %self.group, partition = %tp, next, cut, from, earliest = low, latest = high,
+                    "the partition's log was cut; going on where the group stood, or where it was cut below that"
                 );
-                Position { watermark, ..Position::default() }
+                // What is done below the cut the consumer knows.
+                (Position { watermark: from, ..Position::default() }, Origin::Cut(cut))
             }
-            Onward::AtStart => self.out_of_range(tp, next as i64, low, high),
+            Onward::AtStart => (self.out_of_range(tp, next as i64, low, high), Origin::Chosen),
         };
         self.start_again(tp, position.watermark)?;
         if position.watermark > next {
@@ -140,7 +142,6 @@ impl KafkaSource {
         let (partition, old, generation) = (tp.clone(), self.assigned[at].generation, self.generation);
         self.assigned[at].begin_anew(generation, position.watermark, high);
         events.push(Event::Lost { partition: partition.clone(), generation: old });
-        let origin = Origin::Chosen;
         events.push(Event::Assigned { partition, generation, position, origin, end: high });
         Ok(())
     }
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
     use crate::connection::Connection;
     use crate::source::SourceOptions;
-    use seawall_core::{Batch, Nanos, Source};
+    use seawall_core::{Batch, Commit, Nanos, Source};
     use std::time::Duration;
 
     /// A source that no broker answers, which holds one partition.
@@ -208,12 +209,30 @@ mod tests {
 
     #[test]
     fn a_cut_log_that_has_grown_again_is_read_from_the_cut_on() {
-        assert_eq!(onward(30, Some(10), 0, 50), Onward::Anew(10));
-        assert_eq!(onward(30, Some(10), 20, 50), Onward::Anew(20), "and retention has passed that");
-        assert_eq!(onward(30, Some(10), 0, 12), Onward::Anew(10));
-        assert_eq!(onward(30, None, 0, 50), Onward::Here);
-        assert_eq!(onward(30, Some(30), 0, 50), Onward::Here);
-        assert_eq!(onward(30, None, 31, 50), Onward::AtStart);
-        assert_eq!(onward(30, None, 0, 29), Onward::AtStart);
+        let anew = |from| Onward::Anew { from, cut: 10 };
+        assert_eq!(onward(30, 30, Some(10), 0, 50), anew(10));
+        assert_eq!(onward(30, 30, Some(10), 20, 50), anew(20), "and retention has passed that");
+        assert_eq!(onward(30, 30, Some(10), 0, 12), anew(10));
+        assert_eq!(onward(30, 30, None, 0, 50), Onward::Here);
+        assert_eq!(onward(30, 30, Some(30), 0, 50), Onward::Here);
+        assert_eq!(onward(30, 30, None, 31, 50), Onward::AtStart);
+        assert_eq!(onward(30, 30, None, 0, 29), Onward::AtStart);
+    }
+
+    #[test]
+    fn what_is_unfinished_below_a_cut_is_read_again() {
+        let anew = |from| Onward::Anew { from, cut: 10 };
+        assert_eq!(onward(30, 5, Some(10), 0, 50), anew(5));
+        assert_eq!(onward(30, 5, Some(10), 7, 50), anew(7), "of what is still held");
+        let (mut source, partition) = source();
+        assert_eq!(source.assigned[0].committed, 7);
+        let position = Position { watermark: 8, ..Position::default() };
+        let generation = source.assigned[0].generation;
+        let commit =
+            |generation| Commit { partition: partition.clone(), generation, position: position.clone() };
+        source.stand_at(&[commit(Generation(generation.0 + 1))]);
+        assert_eq!(source.assigned[0].committed, 7, "of another assignment");
+        source.stand_at(&[commit(generation)]);
+        assert_eq!(source.assigned[0].committed, 8);
     }
 }

@@ -324,7 +324,10 @@ impl Source for KafkaSource {
             return Err(KafkaError::NotHeld { group, partition, given: late.generation }.into());
         }
         let Some(committer) = &mut self.committer else { return Err(KafkaError::Closed.into()) };
-        let Err(error) = committer.commit(commits) else { return Ok(()) };
+        let Err(error) = committer.commit(commits) else {
+            self.stand_at(commits);
+            return Ok(());
+        };
         if matches!(error, KafkaError::Refused { code: Code::IllegalGeneration, .. }) {
             // A kept partition's commit met a rebalance, after which the client has the new generation. Had the
             // group moved on without this member, the client would tell the loss by itself.
