@@ -97,7 +97,7 @@ mod tests {
     use crate::source::SourceOptions;
     use crate::source::start::Start;
     use rdkafka::mocking::MockCluster;
-    use seawall_core::{Batch, Limit, Position};
+    use seawall_core::{Batch, Limit, Origin, Position};
 
     /// A source of the cluster at `address` that holds partition 0 of `t`, and was told that it is not there.
     fn told(address: &str) -> KafkaSource {
@@ -105,7 +105,7 @@ mod tests {
         let mut source = KafkaSource::open(&Connection::new([address]), "g", options).expect("offline");
         let tp = TopicPartition::new("t", 0);
         let queue = source.queue_of(&tp).expect("offline");
-        source.begin(Start { tp, position: Position::default(), end: 9 }, queue);
+        source.begin(Start { tp, position: Position::default(), origin: Origin::Committed, end: 9 }, queue);
         for _ in 0..2 {
             let gone = ClientError::MessageConsumption(Code::UnknownPartition);
             let fault = source.trouble(gone, Some(0)).expect_err("it is told");

@@ -29,6 +29,8 @@ use topics::Known;
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long after a cluster did not answer it is asked again.
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// So many refusals in a row are believed of a cluster that did not answer before: one that starts refuses logins for a moment.
+const REFUSALS_BELIEVED: u32 = 10;
 /// How long a record that was taken waits for the replicas' answer, where no `[producer]` says it; then its sender is
 /// told to come back.
 const DELIVERY_WITHIN: Duration = Duration::from_secs(30);
@@ -183,14 +185,18 @@ impl Cluster {
 
     /// Asks again and again for what the config describes.
     async fn wait(self) {
+        let mut refusals = 0;
         loop {
             tokio::time::sleep(AGAIN_AFTER).await;
-            match self.make_described().await {
+            let made = self.make_described().await;
+            let refused = made.as_ref().is_err_and(|error| error.class() == Class::Permanent);
+            refusals = if refused { refusals + 1 } else { 0 };
+            match made {
                 Ok(()) => {
                     tracing::info!(cluster = self.name(), "the cluster answers");
                     return self.stands(Standing::Ready);
                 }
-                Err(error) if error.class() == Class::Permanent => {
+                Err(error) if refusals >= REFUSALS_BELIEVED => {
                     let fault = Fault::from(error);
                     tracing::error!(cluster = self.name(), %fault, "the cluster refuses");
                     return self.stands(Standing::Refused(fault));
