@@ -46,6 +46,8 @@
 //! | `eio_on_write`, `eio_on_fsync` | the segment is never written again; what had no receipt is written to a new one; only if that fails, too, it waits in memory as above |
 //! | `hangs`: the disk answers nothing | every caller hears at the end of its `timeout`, with [`Left::Unknown`] where its record was on its way; what the disk takes after all is delivered |
 //! | `hangs_while_calls_take_long`: it answers nothing while a sink is slow | after 2 s nothing more is given to it, and its trouble is shown; what the sink answers is told, and the sink's calls go on, but for keys that are on their way to the disk |
+//! | `hangs_with_a_part_of_a_call`: it has a part of the records of a key of such a call | the first of them is told; what follows it is written behind it, or told [`Left::Unknown`], since a crash would repeat the first |
+//! | `hangs_not_while_it_is_slow`: each sync takes more than a second | it answers, so it does not hang |
 //! | `hangs_at_the_end`: it answers nothing while the producer closes | as above; [`Producer::close`] returns a `timeout` after the sinks' time, and the spill is locked until the disk answers |
 //! | `hangs_while_a_record_is_put_aside`: it answers nothing while a sink refuses a record for good | that record's lane waits for it; the others go on |
 //! | `remounted_read_only` | as no space; what is on disk is still replayed |

@@ -42,6 +42,15 @@ impl World {
     }
 
     fn open_with(&self, bytes_per_second: Option<u64>, batch_records: usize) -> Producer {
+        self.open_over(bytes_per_second, batch_records, vec![Target::new("kafka", self.shelf.clone())])
+    }
+
+    fn open_over(
+        &self,
+        bytes_per_second: Option<u64>,
+        batch_records: usize,
+        targets: Vec<Target>,
+    ) -> Producer {
         let spill = SpillOptions { disk_bytes_max: DISK, ..SpillOptions::new("/spill", "tests") };
         let options = ProducerOptions {
             spill: Some(spill),
@@ -54,7 +63,6 @@ impl World {
             replay: ReplayOptions { bytes_per_second, ..ReplayOptions::default() },
             ..ProducerOptions::default()
         };
-        let targets = vec![Target::new("kafka", self.shelf.clone())];
         Producer::open_on(self.disk.clone(), Arc::new(self.clock.clone()), options, targets).unwrap()
     }
 
@@ -381,5 +389,25 @@ fn what_has_no_room_aside_is_asked_for_with_growing_waits() {
         assert!(calls < 5_000, "{calls} calls in a minute");
         world.shelf.set(Mood::Up);
         until(&world, &producer, |s| s.backlog_records == 0 && s.spill_trouble.is_none()).await;
+    });
+}
+
+/// A sink that refuses is there, whether or not what it refuses has a place to go.
+#[test]
+fn a_sink_that_refuses_what_has_no_room_aside_keeps_its_place() {
+    let (world, second) = (World::new(), Shelf::new());
+    live(&world.clock, async {
+        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
+        let producer = world.open_over(None, ProducerOptions::default().batch_records, targets);
+        second.set(Mood::Down);
+        spill(&world, &producer, 0, 60).await;
+        world.shelf.set(Mood::RefuseOthers);
+        let full =
+            |s: &Snapshot| s.spill_trouble.as_deref().is_some_and(|why| why.contains("used up its room"));
+        until(&world, &producer, |s| full(s) && s.active == 0).await;
+        second.set(Mood::Up);
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        let snapshot = until(&world, &producer, full).await;
+        assert_eq!((snapshot.switches, second.taken().len()), (0, 0), "{snapshot:#?}");
     });
 }

@@ -14,14 +14,15 @@ use hooked::Hooked;
 use mount::Mount;
 use seawall_core::{Clock, SystemClock};
 use seawall_producer::{
-    Compression, Driver, Left, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError, Snapshot,
-    SpillOptions, State, Synced, Target,
+    Compression, Driver, Happening, Left, OpenError, Producer, ProducerOptions, Replicated, Safe, SendError,
+    Snapshot, SpillOptions, State, Synced, Target,
 };
 use seawall_wal::disk::{Fault, Faults, SimDisk};
 use seawall_wal::{Disk, RealDisk, WalError};
 use stage::{Mood, Shelf, outgoing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -226,6 +227,66 @@ async fn hangs_while_calls_take_long() {
     assert_eq!((snapshot.memory_records, snapshot.memory_bytes), (0, 0));
     assert!((0..40).all(|key| shelf.count(&format!("b{key}"), 0) == 1), "none was sent again");
     shelf.judge().unwrap();
+}
+
+/// Of one call a part is at a disk that hangs: a crash might repeat that, and then what follows it in its key has to come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn hangs_with_a_part_of_a_call() {
+    let (gate, disk) = Gate::before(SimDisk::new(3));
+    let shelf = Shelf::new();
+    let mut options = ProducerOptions { timeout: Duration::from_secs(6), ..options(Path::new("/spill")) };
+    // One record to a batch, and one batch at a time.
+    options.spill.as_mut().unwrap().batch_bytes = 1;
+    options.spill.as_mut().unwrap().compression = Compression::Lz4;
+    let producer = open(&disk, options, &shelf).unwrap();
+    let open_again = gate.shut().await;
+    shelf.set(Mood::Slow);
+    let records = (0..3).map(|n| outgoing("a", n)).collect();
+    let receipts = producer.send_all::<Replicated>(records).await;
+    receipts[0].as_ref().expect("the sink has it");
+    for receipt in &receipts[1..] {
+        assert!(matches!(receipt, Err(SendError::TimedOut { left: Left::Unknown, .. })), "{receipt:?}");
+    }
+    shelf.set(Mood::Up);
+    open_again();
+    until(&producer, |s| s.backlog_records == 0 && s.spill_trouble.is_none()).await;
+    producer.send::<Replicated>(outgoing("a", 3)).await.unwrap();
+    let counts: Vec<_> = (0..4).map(|n| shelf.count("a", n)).collect();
+    assert_eq!(counts, [1; 4]);
+    shelf.judge().unwrap();
+    until(&producer, |s| (s.memory_records, s.memory_bytes) == (0, 0)).await;
+}
+
+/// A disk that takes long for each sync answers, and does not hang.
+#[tokio::test(flavor = "multi_thread")]
+async fn hangs_not_while_it_is_slow() {
+    let slow = Arc::new(AtomicBool::new(false));
+    let disk = {
+        let slow = Arc::clone(&slow);
+        Hooked::new(SimDisk::new(3), move || {
+            if slow.load(Relaxed) {
+                std::thread::sleep(Duration::from_millis(1_200));
+            }
+            true
+        })
+    };
+    let shelf = Shelf::new();
+    let producer = open(&disk, options(Path::new("/spill")), &shelf).unwrap();
+    shelf.set(Mood::Down);
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap();
+    slow.store(true, Relaxed);
+    let sends = (1..80).map(|n| {
+        let producer = producer.clone();
+        async move {
+            tokio::time::sleep(n as u32 * Duration::from_millis(50)).await;
+            producer.send::<Synced>(outgoing(&format!("k{n}"), n)).await
+        }
+    });
+    for receipt in futures_util::future::join_all(sends).await {
+        receipt.unwrap();
+    }
+    let events = producer.snapshot().events;
+    assert!(!events.iter().any(|event| matches!(event.what, Happening::SpillTrouble { .. })), "{events:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

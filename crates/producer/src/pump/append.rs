@@ -175,7 +175,7 @@ impl<D: Disk> Pump<D> {
 
     pub(super) fn appended(&mut self, number: u64, answer: Result<Appended, WalError>, now: Nanos) {
         if let Some(backlog) = &mut self.backlog {
-            backlog.appends.answered(number, answer);
+            backlog.appends.answered(number, answer, now);
         }
         while let Some(outcome) = self.backlog.as_mut().and_then(|backlog| backlog.appends.next_outcome()) {
             match outcome {

@@ -254,6 +254,7 @@ impl<D: Disk> Pump<D> {
         lane.partly = if partly { in_a_row } else { 0 };
         if ok {
             self.failed = 0;
+            self.acquit();
         } else if !own {
             // It may be what this lane has that fails, and not the sink: another lane asks next.
             if self.failed == 0 {

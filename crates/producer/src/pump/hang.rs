@@ -7,10 +7,11 @@ use super::settle::in_order;
 use crate::answer::{Answer, Settled};
 use crate::error::SendError;
 use crate::inbox::Duty;
+use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use seawall_core::{Class, Durability, Nanos};
 use seawall_wal::Disk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +31,9 @@ struct Dealt {
 }
 
 impl<D: Disk> Backlog<D> {
-    /// When the oldest batch on its way will have been there for too long.
+    /// When the disk will have answered nothing for too long.
     pub(super) fn hangs_at(&self) -> Option<Nanos> {
-        self.appends.oldest().map(|since| since.plus(HANGS_AFTER))
+        self.appends.waits_since().map(|since| since.plus(HANGS_AFTER))
     }
 
     pub(super) fn is_hanging(&self, now: Nanos) -> bool {
@@ -40,29 +41,34 @@ impl<D: Disk> Backlog<D> {
     }
 
     /// Which keys the records of lane `at` have that are on their way to the disk, by their place in its call.
-    fn buckets_on_their_way(&self, at: usize) -> BTreeMap<usize, crate::spill::keys::Bucket> {
+    fn buckets_on_their_way(&self, at: usize) -> BTreeMap<usize, Bucket> {
         let duties = self.appends.duties().chain(self.queue.iter().map(|entry| &entry.duty));
         let place = |duty: &Duty| duty.shadow.filter(|(lane, _)| *lane == at).map(|(_, place)| place);
         duties.filter_map(|duty| Some((place(duty)?, duty.bucket))).collect()
     }
 
     /// Takes the records of lane `at` that its call `is_dealt` with out of the disk's hands, as far as that goes: those that it
-    /// has are delivered once they are on it. Others wait for the disk alone. Answers the callers, and the bytes and records that are
-    /// gone from memory.
+    /// has are delivered once they are on it. Others wait for the disk alone, and so does what follows one of its key there: a
+    /// crash would have that one delivered again, and what follows it has to follow it once more. Answers the callers, and
+    /// the bytes and records that are gone from memory.
     fn take_back(&mut self, at: usize, is_dealt: impl Fn(usize) -> bool) -> (Vec<Dealt>, (usize, usize)) {
-        let (mut dealt, mut gone) = (Vec::new(), (0, 0));
-        let mut look = |duty: &mut Duty| {
+        let (mut dealt, mut gone, mut there) = (Vec::new(), (0, 0), BTreeSet::new());
+        let keys = &mut self.keys;
+        let mut look = |duty: &mut Duty, there: &BTreeSet<Bucket>| {
             let Some((_, place)) = duty.shadow.take_if(|(lane, _)| *lane == at) else { return };
-            if is_dealt(place) {
+            let follows = there.contains(&duty.bucket) || keys.on_disk(duty.bucket);
+            if is_dealt(place) && !(follows && duty.bucket.lane(1).is_some()) {
                 duty.dealt = true;
                 dealt.push(Dealt { place, asked: duty.asked, answer: duty.answer.take() });
             } else {
                 duty.attempted = true;
             }
         };
-        self.appends.duties_mut().for_each(&mut look);
-        self.queue.iter_mut().for_each(|entry| look(&mut entry.duty));
-        let keys = &mut self.keys;
+        for duty in self.appends.duties_mut() {
+            look(duty, &there);
+            there.insert(duty.bucket);
+        }
+        self.queue.iter_mut().for_each(|entry| look(&mut entry.duty, &there));
         self.queue.retain(|entry| {
             if entry.duty.dealt {
                 keys.unqueue(entry.duty.bucket);

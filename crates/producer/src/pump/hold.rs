@@ -31,8 +31,6 @@ struct Hold {
     retry_at: Nanos,
     /// How often in a row it failed at a sink that took nothing else meanwhile.
     alone: u32,
-    /// Sinks that counted as gone because of it: a record that all of them fail says nothing of any.
-    blamed: BTreeSet<usize>,
 }
 
 /// A held record in a call of its own.
@@ -58,6 +56,8 @@ pub(super) struct Held {
     bytes: usize,
     /// In a call of their own.
     probing: Vec<u64>,
+    /// Sinks that count as gone because of them, since one last took something: what all of them fail says nothing of any.
+    blamed: BTreeSet<usize>,
 }
 
 impl Held {
@@ -149,8 +149,7 @@ impl<D: Disk> Pump<D> {
                 backlog.held.stay(record.stored.bucket);
             }
             let retry_at = now.plus(options.backoff.delay(1, record.stored.seq));
-            let (failed_at, blamed) = (now, BTreeSet::new());
-            backlog.held.waiting.push(Hold { record, failures: 1, failed_at, retry_at, alone: 0, blamed });
+            backlog.held.waiting.push(Hold { record, failures: 1, failed_at: now, retry_at, alone: 0 });
         }
         self.leave_on_disk(at);
         left
@@ -223,11 +222,7 @@ impl<D: Disk> Pump<D> {
                 backlog.held.waiting.push(hold);
             }
             answer => {
-                self.failed = 0;
-                let reported = Reported { ok: true, retry_after: None };
-                if let Some(switch) = self.selector.on_result(now, grant, reported) {
-                    self.show_switch(switch);
-                }
+                self.answers(grant, now);
                 self.release(&hold.record);
                 let record = hold.record;
                 match answer {
@@ -254,12 +249,17 @@ impl<D: Disk> Pump<D> {
     /// That it fails says nothing of the sink: that is why it is held. But where nothing else is asked for, a sink that is
     /// gone would be asked for ever, beside one that is there.
     fn failed_alone(&mut self, hold: &mut Hold, grant: Grant, fault: &Fault, now: Nanos) {
-        let sink = grant.sink;
+        if fault.class() == Class::Permanent {
+            // It is there.
+            (hold.alone, hold.failed_at) = (0, now);
+            return self.answers(grant, now);
+        }
+        let (sink, sinks) = (grant.sink, self.shared.targets.len());
         let others = self.selector.answered_after(sink, hold.failed_at);
         hold.alone = if others { 0 } else { hold.alone + 1 };
         hold.failed_at = now;
-        let sinks = self.shared.targets.len();
-        if hold.alone < ALONE_MAX || sinks == 1 || hold.blamed.len() == sinks {
+        let blamed = self.backlog.as_ref().map_or(0, |backlog| backlog.held.blamed.len());
+        if hold.alone < ALONE_MAX || sinks == 1 || blamed == sinks {
             return self.selector.on_unclear(grant);
         }
         self.show_fault(fault);
@@ -267,8 +267,27 @@ impl<D: Disk> Pump<D> {
         if let Some(switch) = self.selector.on_result(now, grant, reported) {
             self.show_switch(switch);
         }
-        if self.selector.breaker(sink, now) == BreakerState::Open {
-            hold.blamed.insert(sink);
+        if self.selector.breaker(sink, now) == BreakerState::Open
+            && let Some(backlog) = &mut self.backlog
+        {
+            backlog.held.blamed.insert(sink);
+        }
+    }
+
+    /// A sink took a held record, or refused it for good.
+    fn answers(&mut self, grant: Grant, now: Nanos) {
+        self.failed = 0;
+        self.acquit();
+        let reported = Reported { ok: true, retry_after: None };
+        if let Some(switch) = self.selector.on_result(now, grant, reported) {
+            self.show_switch(switch);
+        }
+    }
+
+    /// Some sink is there.
+    pub(super) fn acquit(&mut self) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.held.blamed.clear();
         }
     }
 

@@ -6,6 +6,7 @@ use crate::answer::Settled;
 use crate::error::SendError;
 use crate::grade::Safe;
 use crate::inbox::Entry;
+use crate::route::Disk as DiskState;
 use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use seawall_core::{Class, Durability, Fault, Nanos, Outgoing, Receipt};
@@ -114,7 +115,8 @@ impl<D: Disk> Pump<D> {
         }
         // What fails again and again while others are taken waits on disk, where it is in nobody's way.
         if self.lanes[at].partly >= PARTLY_MAX
-            && let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.is_usable(now))
+            && let Some(backlog) =
+                self.backlog.as_mut().filter(|backlog| backlog.state(now) == DiskState::Usable)
         {
             left.drain(..).for_each(|entry| backlog.enqueue(entry));
         }

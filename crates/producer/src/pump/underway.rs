@@ -37,6 +37,7 @@ pub(super) struct Appends {
     batches: VecDeque<Batch>,
     chain: Chain,
     number: u64,
+    answered_at: Nanos,
 }
 
 /// What came of the oldest batches.
@@ -101,9 +102,10 @@ impl Appends {
         self.batches.iter().map(|batch| batch.weight).sum()
     }
 
-    /// Since when the oldest that is not answered is on its way.
-    pub(super) fn oldest(&self) -> Option<Nanos> {
-        self.batches.iter().find(|batch| batch.answer.is_none()).map(|batch| batch.since)
+    /// Since when an answer is waited for: from when the oldest went on its way, or the one before was answered.
+    pub(super) fn waits_since(&self) -> Option<Nanos> {
+        let oldest = self.batches.iter().find(|batch| batch.answer.is_none())?;
+        Some(oldest.since.max(self.answered_at))
     }
 
     pub(super) fn duties(&self) -> impl Iterator<Item = &Duty> {
@@ -136,7 +138,8 @@ impl Appends {
         self.batches.len() < most && !self.batches.iter().any(failed)
     }
 
-    pub(super) fn answered(&mut self, number: u64, answer: Result<Appended, WalError>) {
+    pub(super) fn answered(&mut self, number: u64, answer: Result<Appended, WalError>, now: Nanos) {
+        self.answered_at = now;
         if let Some(batch) = self.batches.iter_mut().find(|batch| batch.number == number) {
             batch.answer = Some(answer);
         }

@@ -15,7 +15,10 @@ const NAMES_MAX: usize = 10_000;
 /// What is remembered of one cluster.
 pub(super) struct Remembered {
     path: PathBuf,
+    /// Asked for by requests: held for a look alone.
     names: Mutex<BTreeSet<String>>,
+    /// Held while the file is written, which a disk may take long for.
+    writing: Mutex<()>,
 }
 
 impl Remembered {
@@ -39,7 +42,7 @@ impl Remembered {
                 }
             }
         }
-        Self { path, names: Mutex::new(names) }
+        Self { path, names: Mutex::new(names), writing: Mutex::default() }
     }
 
     fn locked(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -57,8 +60,10 @@ impl Remembered {
     /// Adds a name. Blocks for the disk.
     fn add(&self, name: &str) {
         let mut names = self.locked();
-        if names.len() < NAMES_MAX && names.insert(name.to_owned()) {
-            self.tell(self.write(&names));
+        let new = names.len() < NAMES_MAX && names.insert(name.to_owned());
+        drop(names);
+        if new {
+            self.write_down();
         }
     }
 
@@ -67,9 +72,18 @@ impl Remembered {
         let mut names = self.locked();
         let before = names.len();
         names.retain(|name| there.contains(name));
-        if names.len() < before {
-            self.tell(self.write(&names));
+        let fewer = names.len() < before;
+        drop(names);
+        if fewer {
+            self.write_down();
         }
+    }
+
+    /// What is known now: whoever writes last has all.
+    fn write_down(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.names();
+        self.tell(self.write(&names));
     }
 
     fn tell(&self, written: io::Result<()>) {
@@ -133,6 +147,17 @@ mod tests {
         assert!(Remembered::read(data.path(), "other").names().is_empty());
         first.keep(&["readings".to_owned(), "orders".to_owned()].into());
         assert_eq!(names(), ["readings"]);
+        // A disk that takes long holds up nobody who only looks.
+        let writing = first.writing.lock().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| first.add("slow"));
+            while !first.has("slow") {
+                std::thread::yield_now();
+            }
+            assert_eq!(names(), ["readings"], "it is not written yet");
+            drop(writing);
+        });
+        assert_eq!(names(), ["readings", "slow"]);
         // What is no name costs only itself.
         std::fs::write(data.path().join(DIR).join("plant"), "a/b\n\nreadings\n\u{e9}\n").unwrap();
         assert_eq!(names(), ["readings"]);
