@@ -6,9 +6,9 @@ use crate::error::{KafkaError, heed};
 use crate::position::overflow::{OVERFLOW_TOPIC, Overflow};
 use crate::source::{Rereader, commit_positions};
 use rdkafka::Offset as ClientOffset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use seawall_core::{Commit, Generation, Position, TopicPartition};
+use seawall_core::{Commit, Generation, Offset, Position, TopicPartition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +70,38 @@ impl Bookmark {
             positions.insert(tp, Position { watermark, beyond });
         }
         Ok(positions)
+    }
+
+    /// Writes again what is written of `partitions`, as it is: a cluster forgets the positions of a group without members after
+    /// `offsets.retention.minutes`. Each comes with the end of its partition; a position beyond that is of other records, and
+    /// left to be forgotten.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`].
+    pub fn renew(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (tp, _) in partitions {
+            list.add_partition(&tp.topic, tp.partition as i32);
+        }
+        let doing = format!("renewing the positions of group {}", self.group);
+        let refused = |source| KafkaError::refused(&*doing, source);
+        heed(&self.client)?;
+        let committed = self.client.committed_offsets(list, self.timeout).map_err(refused)?;
+        let mut again = TopicPartitionList::new();
+        for (tp, end) in partitions {
+            let Some(element) = committed.find_partition(&tp.topic, tp.partition as i32) else { continue };
+            element.error().map_err(refused)?;
+            let ClientOffset::Offset(at) = element.offset() else { continue };
+            if u64::try_from(at).is_ok_and(|at| at <= *end) {
+                let mut same = again.add_partition(&tp.topic, tp.partition as i32);
+                same.set_offset(element.offset()).map_err(refused)?;
+                same.set_metadata(element.metadata());
+            }
+        }
+        if again.count() == 0 {
+            return Ok(());
+        }
+        self.client.commit(&again, CommitMode::Sync).map_err(refused)
     }
 
     /// Makes `positions` durable before it returns.

@@ -46,6 +46,13 @@ fn onward(next: Offset, committed: Offset, cut: Option<Offset>, low: Offset, hig
     }
 }
 
+/// Where a log that ends below what was read of it, and was cut somewhere, goes on instead of at `start`: where the group
+/// stands, since what is not finished behind that is still held.
+fn unfinished(next: Offset, committed: Offset, low: Offset, high: Offset, start: Offset) -> Option<Offset> {
+    let from = committed.clamp(low, high);
+    (next > high && from < start).then_some(from)
+}
+
 impl Assigned {
     /// Its log was cut: its offsets begin to mean other records, and the consumer, which is told so, begins anew.
     fn begin_anew(&mut self, generation: Generation, next: Offset, end: Offset) {
@@ -130,7 +137,13 @@ impl KafkaSource {
                 // What is done below the cut the consumer knows.
                 (Position { watermark: from, ..Position::default() }, Origin::Cut(cut))
             }
-            Onward::AtStart => (self.out_of_range(tp, next as i64, low, high), Origin::Chosen),
+            Onward::AtStart => {
+                let position = self.out_of_range(tp, next as i64, low, high);
+                match unfinished(next, committed, low, high, position.watermark) {
+                    Some(from) => (Position { watermark: from, ..Position::default() }, Origin::Cut(from)),
+                    None => (position, Origin::Chosen),
+                }
+            }
         };
         self.start_again(tp, position.watermark)?;
         if position.watermark > next {
@@ -217,6 +230,15 @@ mod tests {
         assert_eq!(onward(30, 30, Some(30), 0, 50), Onward::Here);
         assert_eq!(onward(30, 30, None, 31, 50), Onward::AtStart);
         assert_eq!(onward(30, 30, None, 0, 29), Onward::AtStart);
+    }
+
+    #[test]
+    fn the_newest_record_is_no_place_to_go_on_while_what_is_unfinished_is_held() {
+        assert_eq!(unfinished(30, 5, 0, 12, 12), Some(5));
+        assert_eq!(unfinished(30, 5, 7, 12, 12), Some(7));
+        assert_eq!(unfinished(30, 12, 0, 12, 12), None, "nothing is");
+        assert_eq!(unfinished(30, 5, 0, 12, 0), None, "the oldest is further in front");
+        assert_eq!(unfinished(30, 5, 31, 50, 50), None, "retention has passed it");
     }
 
     #[test]

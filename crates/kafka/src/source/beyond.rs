@@ -1,7 +1,7 @@
 //! What a group has settled beyond a committed offset: in the commit's metadata, or in the record it points to.
 
 use super::reread::Rereader;
-use crate::error::{KafkaError, heed};
+use crate::error::{KafkaError, answered, heed};
 use crate::position::{self, Metadata, Pointer, overflow};
 use bytes::Bytes;
 use rdkafka::consumer::Consumer;
@@ -15,9 +15,8 @@ impl Rereader {
     fn exists(&self, pointer: &Pointer) -> Result<bool, KafkaError> {
         let Some(consumer) = &self.consumer else { return Err(KafkaError::Closed) };
         heed(consumer)?;
-        let metadata = consumer
-            .fetch_metadata(Some(&pointer.topic), self.timeout)
-            .map_err(|source| KafkaError::refused(format!("looking for topic {}", pointer.topic), source))?;
+        let said = consumer.fetch_metadata(Some(&pointer.topic), self.timeout);
+        let metadata = answered(consumer, || format!("looking for topic {}", pointer.topic), said)?;
         let topic = metadata.topics().first();
         Ok(topic.is_some_and(|topic| {
             topic.partitions().iter().any(|partition| partition.id() == pointer.partition)

@@ -131,7 +131,7 @@ impl Letters {
                 let renews = renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY);
                 let looked = tokio::task::spawn_blocking(move || {
                     letters.look()?;
-                    if renews && letters.is_any_done() { letters.commit() } else { Ok(()) }
+                    if renews { letters.shelf.renew() } else { Ok(()) }
                 });
                 match looked.await {
                     Ok(Ok(())) if renews => renewed = Some(tokio::time::Instant::now()),
@@ -218,10 +218,6 @@ impl Letters {
         self.commit()?;
         self.shelf.free(&self.watermarks())?;
         Ok(purged)
-    }
-
-    fn is_any_done(&self) -> bool {
-        self.done().values().any(|settled| settled.watermark > 0 || settled.beyond.count_from(0) > 0)
     }
 
     fn is_done(&self, id: LetterId) -> bool {

@@ -66,6 +66,12 @@ impl KafkaShelf {
         Ok(positions.into_iter().map(|(at, position)| (at.partition, position)).collect())
     }
 
+    /// Keeps the cluster from forgetting what is written down.
+    pub(super) fn renew(&self) -> Result<(), Fault> {
+        let ends: Vec<_> = self.seen().iter().map(|span| (self.at(span.partition), span.end)).collect();
+        Ok(lock(&self.done).renew(&ends)?)
+    }
+
     pub(super) fn commit(&self, positions: &[(u32, Position)]) -> Result<(), Fault> {
         let positions: Vec<_> =
             positions.iter().map(|(number, position)| (self.at(*number), position.clone())).collect();

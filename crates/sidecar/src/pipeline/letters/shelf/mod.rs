@@ -75,6 +75,14 @@ impl Shelf {
         }
     }
 
+    /// Writes again what is written down, where it would be forgotten.
+    pub(super) fn renew(&self) -> Result<(), Fault> {
+        match self {
+            Self::Log(_) => Ok(()),
+            Self::Kafka(shelf) => shelf.renew(),
+        }
+    }
+
     /// Makes positions durable.
     pub(super) fn commit(&self, positions: &[(u32, Position)]) -> Result<(), Fault> {
         match self {
