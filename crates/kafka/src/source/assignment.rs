@@ -250,6 +250,7 @@ impl KafkaSource {
     /// These have been committed.
     pub(super) fn stand_at(&mut self, commits: &[Commit]) {
         for commit in commits {
+            self.chosen.remove(&commit.partition);
             let ours =
                 |held: &&mut Assigned| held.tp == commit.partition && held.generation == commit.generation;
             if let Some(assigned) = self.assigned.iter_mut().find(ours) {

@@ -65,6 +65,7 @@ use seawall_core::{
     Batch, Class, Classify, Clock, Commit, Event, Fault, Generation, Limit, Nanos, Offset, Source,
     SystemClock, TopicPartition, Waker,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ pub struct KafkaSource {
     bell: Arc<Bell>,
     clock: SystemClock,
     assigned: Vec<Assigned>,
+    /// Where partitions were started in which the group had no position, until it has one.
+    chosen: BTreeMap<TopicPartition, Offset>,
     /// Whose queue is looked at first in the next poll.
     turn: usize,
     /// Assigned by the group, not yet told: where they start could not be read yet.
@@ -163,6 +166,7 @@ impl KafkaSource {
             copier: Copier::default(),
             bell,
             assigned: Vec::new(),
+            chosen: BTreeMap::new(),
             turn: 0,
             arriving: Vec::new(),
             unanswered: false,

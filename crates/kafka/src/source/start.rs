@@ -77,9 +77,10 @@ impl KafkaSource {
         let range = if self.clock.now() < until { self.range(tp) } else { Err(unasked(tp)) };
         let ClientOffset::Offset(at) = element.offset() else {
             let (low, high) = range?;
-            let position = Position { watermark: self.start(&tp.topic, low, high), beyond: Bytes::new() };
+            let position = Position { watermark: self.choose(tp, low, high), beyond: Bytes::new() };
             return Ok(Start { tp: tp.clone(), position, origin: Origin::Chosen, end: high });
         };
+        self.chosen.remove(tp);
         let watermark = u64::try_from(at).unwrap_or_default();
         let end = match range {
             Ok((low, high)) if !(low..=high).contains(&watermark) => {
@@ -158,6 +159,13 @@ impl KafkaSource {
         Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
     }
 
+    /// Where a partition starts in which the group has no position: always the same until it has one. What came since, and
+    /// this member has not finished, must not be passed because the commit of the first time failed.
+    fn choose(&mut self, tp: &TopicPartition, low: Offset, high: Offset) -> Offset {
+        let start = self.start(&tp.topic, low, high);
+        (*self.chosen.entry(tp.clone()).or_insert(start)).clamp(low, high)
+    }
+
     fn start(&self, topic: &str, low: Offset, high: Offset) -> Offset {
         match self.options.start_at {
             StartAt::Latest if !self.options.is_from_earliest(topic) => high,
@@ -192,6 +200,21 @@ mod tests {
     use crate::connection::Connection;
     use crate::source::SourceOptions;
     use rdkafka::topic_partition_list::TopicPartitionList;
+    use seawall_core::{Commit, Generation};
+
+    #[test]
+    fn a_start_that_was_not_committed_is_the_same_the_next_time() {
+        let options = SourceOptions { start_at: StartAt::Latest, ..SourceOptions::default() };
+        let mut source = KafkaSource::open(&Connection::new(["127.0.0.1:1"]), "g", options).expect("offline");
+        let tp = TopicPartition::new("t", 0);
+        assert_eq!(source.choose(&tp, 0, 100), 100);
+        assert_eq!(source.choose(&tp, 0, 111), 100, "its commit failed");
+        assert_eq!(source.choose(&tp, 105, 120), 105, "retention has passed it");
+        let commit =
+            Commit { partition: tp.clone(), generation: Generation(1), position: Position::default() };
+        source.stand_at(&[commit]);
+        assert_eq!(source.choose(&tp, 0, 130), 130, "its position was taken from the group by hand");
+    }
 
     #[test]
     fn a_set_that_cannot_be_read_is_waited_for_and_then_done_without() {
