@@ -158,15 +158,16 @@ impl Gate {
 
     /// Shut from now on, until what this returns is called.
     async fn shut(&self) -> impl FnOnce() + use<> {
-        let held = Arc::clone(&self.shut);
+        let gate = Arc::clone(&self.shut);
         let (open_again, opened) = std::sync::mpsc::channel::<()>();
+        let (shut, is_shut) = tokio::sync::oneshot::channel();
         let holder = std::thread::spawn(move || {
-            let _held = held.lock().unwrap();
+            let _held = gate.lock().unwrap();
+            let _ = shut.send(());
             let _ = opened.recv();
         });
-        while self.shut.try_lock().is_ok() {
-            tokio::task::yield_now().await;
-        }
+        // That somebody has it is not enough: it may be a call of the disk that goes through.
+        is_shut.await.unwrap();
         move || {
             drop(open_again);
             holder.join().unwrap();
