@@ -48,16 +48,8 @@ impl Bookmark {
         &mut self,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, Position>, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for tp in partitions {
-            list.add_partition(&tp.topic, tp.partition as i32);
-        }
         let doing = format!("reading the positions of group {}", self.group);
-        heed(&self.client)?;
-        let committed = self
-            .client
-            .committed_offsets(list, self.timeout)
-            .map_err(|source| KafkaError::refused(&*doing, source))?;
+        let committed = self.committed(partitions.iter(), &doing)?;
         let mut positions = BTreeMap::new();
         for element in committed.elements() {
             element.error().map_err(|source| KafkaError::refused(&*doing, source))?;
@@ -72,6 +64,21 @@ impl Bookmark {
         Ok(positions)
     }
 
+    /// What the cluster has of the group in each of `partitions`.
+    fn committed<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a TopicPartition>,
+        doing: &str,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for tp in partitions {
+            list.add_partition(&tp.topic, tp.partition as i32);
+        }
+        heed(&self.client)?;
+        let committed = self.client.committed_offsets(list, self.timeout);
+        committed.map_err(|source| KafkaError::refused(doing, source))
+    }
+
     /// Writes again what is written of `partitions`, as it is: a cluster forgets the positions of a group without members after
     /// `offsets.retention.minutes`. Each comes with the end of its partition; a position beyond that is of other records, and
     /// left to be forgotten.
@@ -79,14 +86,9 @@ impl Bookmark {
     /// # Errors
     /// [`KafkaError::Refused`].
     pub fn renew(&mut self, partitions: &[(TopicPartition, Offset)]) -> Result<(), KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (tp, _) in partitions {
-            list.add_partition(&tp.topic, tp.partition as i32);
-        }
         let doing = format!("renewing the positions of group {}", self.group);
         let refused = |source| KafkaError::refused(&*doing, source);
-        heed(&self.client)?;
-        let committed = self.client.committed_offsets(list, self.timeout).map_err(refused)?;
+        let committed = self.committed(partitions.iter().map(|(tp, _)| tp), &doing)?;
         let mut again = TopicPartitionList::new();
         for (tp, end) in partitions {
             let Some(element) = committed.find_partition(&tp.topic, tp.partition as i32) else { continue };

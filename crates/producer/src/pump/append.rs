@@ -58,8 +58,7 @@ impl<D: Disk> Backlog<D> {
         let first = entries.duties().first().map_or(0, |duty| duty.weight as u64);
         let room = self.room.batch(first, self.appends.bytes()).unwrap_or(0);
         self.queue.is_empty()
-            && self.is_usable(now)
-            && !self.is_hanging(now)
+            && self.takes(now)
             && !self.is_draining()
             && self.appends.is_open(self.spill.appends_max())
             && weight <= self.batch_bytes.min(room as usize)
@@ -112,7 +111,7 @@ impl<D: Disk> Pump<D> {
         }
         entries.duties().iter().for_each(|duty| backlog.keys.queue(duty.bucket));
         let checkpoint = backlog.checkpoint(now);
-        self.write(Draft { entries: std::mem::take(entries), weight }, checkpoint);
+        self.write(Draft { entries: std::mem::take(entries), weight }, checkpoint, now);
         true
     }
 
@@ -152,11 +151,11 @@ impl<D: Disk> Pump<D> {
         if draft.entries.is_empty() && checkpoint.is_none() {
             return false;
         }
-        self.write(draft, checkpoint);
+        self.write(draft, checkpoint, now);
         true
     }
 
-    fn write(&mut self, draft: Draft, checkpoint: Option<Proof>) {
+    fn write(&mut self, draft: Draft, checkpoint: Option<Proof>, now: Nanos) {
         let Some(backlog) = &mut self.backlog else { return };
         let Draft { entries, weight } = draft;
         let (records, duties) = entries.into_parts();
@@ -168,7 +167,6 @@ impl<D: Disk> Pump<D> {
         });
         let batch = spill::Batch::Records(Arc::clone(&records), progress);
         let appended = backlog.spill.append(batch, backlog.appends.chain());
-        let now = self.shared.clock.now();
         let number = backlog.appends.push(duties, records, weight as u64, checkpoint, now);
         self.work.push(Box::pin(async move { Done::Appended(number, appended.await) }));
     }

@@ -5,7 +5,7 @@ use super::lane::{Answers, Flight, Load, Replayed, Sent, Stored};
 use super::{Done, Pump};
 use crate::error::Left;
 use crate::inbox::Entry;
-use crate::route::{Disk as DiskState, Grant, Reported};
+use crate::route::{Grant, Reported};
 use crate::sink::BoxFuture;
 use futures_util::FutureExt;
 use seawall_core::{Class, Classify, Fault, Nanos, Outgoing};
@@ -211,7 +211,7 @@ impl<D: Disk> Pump<D> {
     /// take nothing, or hangs: the call's answers would wait for it, too.
     fn on_taking_long(&mut self, at: usize, now: Nanos) {
         match &self.backlog {
-            Some(backlog) if backlog.state(now) == DiskState::Trouble => {
+            Some(backlog) if !backlog.takes(now) => {
                 // One that hangs is heard when it answers.
                 let again = (!backlog.is_hanging(now)).then_some(backlog.retry_at);
                 if let Some(flight) = &mut self.lanes[at].flight {
@@ -225,6 +225,13 @@ impl<D: Disk> Pump<D> {
                 self.stall(at);
                 self.spill_lane(at);
             }
+        }
+    }
+
+    /// What became of a call, for the next choice of a sink.
+    pub(super) fn report(&mut self, now: Nanos, grant: Grant, reported: Reported) {
+        if let Some(switch) = self.selector.on_result(now, grant, reported) {
+            self.show_switch(switch);
         }
     }
 
@@ -253,7 +260,6 @@ impl<D: Disk> Pump<D> {
         let in_a_row = lane.partly.saturating_add(1);
         lane.partly = if partly { in_a_row } else { 0 };
         if ok {
-            self.failed = 0;
             self.acquit();
         } else if !own {
             // It may be what this lane has that fails, and not the sink: another lane asks next.
@@ -264,9 +270,8 @@ impl<D: Disk> Pump<D> {
         }
         if own {
             self.selector.on_unclear(flight.grant);
-        } else if let Some(switch) = self.selector.on_result(now, flight.grant, Reported { ok, retry_after })
-        {
-            self.show_switch(switch);
+        } else {
+            self.report(now, flight.grant, Reported { ok, retry_after });
         }
         let (took, whole) = (now.since(flight.grant.started), !faults().any(failed));
         let lane = &mut self.lanes[at];

@@ -155,7 +155,12 @@ impl<D: Disk> Backlog<D> {
     }
 
     pub(super) fn state(&self, now: Nanos) -> DiskState {
-        if self.is_usable(now) && !self.is_hanging(now) { DiskState::Usable } else { DiskState::Trouble }
+        if self.takes(now) { DiskState::Usable } else { DiskState::Trouble }
+    }
+
+    /// Whether it is to be given more.
+    pub(super) fn takes(&self, now: Nanos) -> bool {
+        self.is_usable(now) && !self.is_hanging(now)
     }
 
     pub(super) fn is_usable(&self, now: Nanos) -> bool {

@@ -5,14 +5,12 @@ use super::disk::Backlog;
 use super::lane::{Answers, Flight, Load, Sent};
 use super::settle::in_order;
 use crate::answer::{Answer, Settled};
-use crate::error::SendError;
 use crate::inbox::Duty;
 use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use seawall_core::{Class, Durability, Nanos};
 use seawall_wal::Disk;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A disk that does not answer for so long hangs. A sync takes milliseconds; that of a worn memory card takes a second.
@@ -135,10 +133,7 @@ impl<D: Disk> Pump<D> {
                     delivered += 1;
                     self.delivered(sink, receipt.clone(), asked)
                 }
-                Some(Err(fault)) => {
-                    let sink = Arc::clone(&self.shared.targets[sink].name);
-                    Err(SendError::Refused { sink, fault: fault.clone() })
-                }
+                Some(Err(fault)) => Err(self.refusal(sink, fault.clone())),
                 None => continue,
             };
             if let Some(mut answer) = answer {

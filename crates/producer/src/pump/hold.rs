@@ -263,10 +263,7 @@ impl<D: Disk> Pump<D> {
             return self.selector.on_unclear(grant);
         }
         self.show_fault(fault);
-        let reported = Reported { ok: false, retry_after: fault.retry_after() };
-        if let Some(switch) = self.selector.on_result(now, grant, reported) {
-            self.show_switch(switch);
-        }
+        self.report(now, grant, Reported { ok: false, retry_after: fault.retry_after() });
         if self.selector.breaker(sink, now) == BreakerState::Open
             && let Some(backlog) = &mut self.backlog
         {
@@ -276,16 +273,13 @@ impl<D: Disk> Pump<D> {
 
     /// A sink took a held record, or refused it for good.
     fn answers(&mut self, grant: Grant, now: Nanos) {
-        self.failed = 0;
         self.acquit();
-        let reported = Reported { ok: true, retry_after: None };
-        if let Some(switch) = self.selector.on_result(now, grant, reported) {
-            self.show_switch(switch);
-        }
+        self.report(now, grant, Reported { ok: true, retry_after: None });
     }
 
     /// Some sink is there.
     pub(super) fn acquit(&mut self) {
+        self.failed = 0;
         if let Some(backlog) = &mut self.backlog {
             backlog.held.blamed.clear();
         }

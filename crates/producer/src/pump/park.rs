@@ -5,11 +5,9 @@
 
 use super::lane::{Answers, Replayed};
 use super::{Done, Pump};
-use crate::error::SendError;
 use seawall_core::{Class, Fault, Nanos};
 use seawall_wal::Disk;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Why what a sink refused is not put aside.
@@ -142,8 +140,7 @@ impl<D: Disk> Pump<D> {
         }
         self.shared.stats.refused.fetch_add(refused.len() as u64, Relaxed);
         for (mut answer, fault) in answers {
-            let sink = Arc::clone(&self.shared.targets[sink].name);
-            answer.settle(Err(SendError::Refused { sink, fault }));
+            answer.settle(Err(self.refusal(sink, fault)));
             self.free(0, 1);
         }
         if let Some((_, fault)) = refused.first() {

@@ -6,7 +6,6 @@ use crate::answer::Settled;
 use crate::error::SendError;
 use crate::grade::Safe;
 use crate::inbox::Entry;
-use crate::route::Disk as DiskState;
 use crate::spill::keys::Bucket;
 use crate::stats::Path;
 use seawall_core::{Class, Durability, Fault, Nanos, Outgoing, Receipt};
@@ -86,8 +85,7 @@ impl<D: Disk> Pump<D> {
                     self.free(duty.weight, 1);
                 }
                 (Sent::Mine(mut duty), Err(fault)) if fault.class() == Class::Permanent => {
-                    let sink = Arc::clone(&self.shared.targets[sink].name);
-                    settled.add(&mut duty.answer, Err(SendError::Refused { sink, fault }));
+                    settled.add(&mut duty.answer, Err(self.refusal(sink, fault)));
                     self.free(duty.weight, 1);
                 }
                 (Sent::Mine(duty), Err(_)) => again.push(Entry { outgoing, duty }),
@@ -115,8 +113,7 @@ impl<D: Disk> Pump<D> {
         }
         // What fails again and again while others are taken waits on disk, where it is in nobody's way.
         if self.lanes[at].partly >= PARTLY_MAX
-            && let Some(backlog) =
-                self.backlog.as_mut().filter(|backlog| backlog.state(now) == DiskState::Usable)
+            && let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.takes(now))
         {
             left.drain(..).for_each(|entry| backlog.enqueue(entry));
         }
@@ -125,6 +122,11 @@ impl<D: Disk> Pump<D> {
             self.lanes[at].push_back_to_front(entry);
         }
         waits
+    }
+
+    /// What a caller is told whose record a sink refused for good.
+    pub(super) fn refusal(&self, sink: usize, fault: Fault) -> SendError {
+        SendError::Refused { sink: Arc::clone(&self.shared.targets[sink].name), fault }
     }
 
     /// What a sink's receipt is worth to the caller.

@@ -3,17 +3,24 @@
 use crate::stage::{Mood, Shelf, outgoing, sized};
 use crate::{SECOND, World, options, until};
 use seawall_core::Durability;
-use seawall_producer::{Event, Happening, ProducerOptions, Replicated, Safe, SendError, Synced, Target};
+use seawall_producer::{
+    Event, Happening, Producer, ProducerOptions, Replicated, Safe, SendError, Synced, Target,
+};
 use seawall_testkit::runtime::live;
 use std::collections::BTreeSet;
+
+/// A producer that prefers the world's own sink to `second`.
+fn near_and_far(world: &World, second: &Shelf, options: ProducerOptions) -> Producer {
+    let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
+    world.open_over(options, targets).unwrap()
+}
 
 #[test]
 fn over_to_the_next_sink_at_once_and_back_slowly() {
     let world = World::new();
     let second = Shelf::new();
     live(&world.clock, async {
-        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
-        let producer = world.open_over(options(), targets).unwrap();
+        let producer = near_and_far(&world, &second, options());
         let send = async |n| producer.send::<Replicated>(outgoing("a", n)).await.map(|r| r.sink.to_string());
         assert_eq!(send(1).await.unwrap(), "near");
         world.shelf.set(Mood::Down);
@@ -72,8 +79,7 @@ fn the_last_of_a_spill_goes_to_the_sink_that_is_there() {
     let mut options = ProducerOptions { batch_bytes: 60_000, record_bytes_max: 60_000, ..options() };
     options.replay.window_bytes = 200_000;
     live(&world.clock, async {
-        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
-        let producer = world.open_over(options, targets).unwrap();
+        let producer = near_and_far(&world, &second, options);
         world.shelf.set(Mood::Down);
         second.set(Mood::Down);
         for n in 0..20 {
@@ -94,8 +100,7 @@ fn the_last_of_a_spill_goes_to_the_sink_that_is_there() {
 fn a_record_that_is_held_goes_to_the_sink_that_is_there() {
     let (world, second) = (World::new(), Shelf::new());
     live(&world.clock, async {
-        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
-        let producer = world.open_over(options(), targets).unwrap();
+        let producer = near_and_far(&world, &second, options());
         world.shelf.set(Mood::Down);
         second.set(Mood::Down);
         for n in 0..10 {
@@ -119,8 +124,7 @@ fn a_record_that_is_held_goes_to_the_sink_that_is_there() {
 fn a_record_that_all_sinks_fail_keeps_none_of_them_away() {
     let (world, second) = (World::new(), Shelf::new());
     live(&world.clock, async {
-        let targets = vec![Target::new("near", world.shelf.clone()), Target::new("far", second.clone())];
-        let producer = world.open_over(options(), targets).unwrap();
+        let producer = near_and_far(&world, &second, options());
         world.shelf.set(Mood::Down);
         second.set(Mood::Down);
         for key in ["a", "b"] {
