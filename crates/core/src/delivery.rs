@@ -33,10 +33,11 @@ impl Delivery {
     /// The record's own token where it carries a valid one, else the token of its origin. The same on every
     /// attempt.
     pub fn token(&self) -> Token {
-        self.record
-            .headers
-            .get(TOKEN_HEADER)
-            .and_then(|bytes| Token::new(bytes.clone()).ok())
-            .unwrap_or_else(|| Token::of_origin(&self.origin.topic, self.origin.partition, self.offset))
+        self.record.headers.get(TOKEN_HEADER).and_then(|bytes| Token::new(bytes.clone()).ok()).unwrap_or_else(
+            || {
+                let written = self.record.timestamp;
+                Token::of_origin(&self.origin.topic, self.origin.partition, self.offset, written)
+            },
+        )
     }
 }

@@ -1,5 +1,6 @@
 //! The idempotency token: one name for one intended effect, the same on every attempt.
 
+use crate::clock::WallMs;
 use bytes::Bytes;
 use std::fmt;
 
@@ -7,6 +8,9 @@ use std::fmt;
 pub const TOKEN_HEADER: &str = "ce-id";
 /// The longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 256;
+
+/// So much of a long topic's name is in the token of its records, in bytes.
+pub const TOPIC_BYTES_KEPT: usize = 180;
 
 /// Names one intended effect. Visible ASCII, 1 to 256 bytes, so that it can travel in any header.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,9 +48,18 @@ impl Token {
         }
     }
 
-    /// The token of a record without one of its own: its origin, `topic/partition/offset`.
-    pub fn of_origin(topic: &str, partition: u32, offset: u64) -> Self {
-        Self(Bytes::from(format!("{topic}/{partition}/{offset}")))
+    /// The token of a record without one of its own: its origin and when it was written there,
+    /// `topic/partition/offset/milliseconds`. The offset alone names other records once the topic was deleted and made
+    /// anew, or its log was cut. Of a topic whose name leaves no room for the rest in [`TOKEN_BYTES_MAX`] the first
+    /// [`TOPIC_BYTES_KEPT`] bytes stand, and the hash of all.
+    pub fn of_origin(topic: &str, partition: u32, offset: u64, written: WallMs) -> Self {
+        let whole = format!("{topic}/{partition}/{offset}/{written}");
+        if whole.len() <= TOKEN_BYTES_MAX {
+            return Self(Bytes::from(whole));
+        }
+        let kept = topic.floor_char_boundary(TOPIC_BYTES_KEPT);
+        let (start, hash) = (&topic[..kept], fnv_1a(topic.as_bytes()));
+        Self(Bytes::from(format!("{start}~{hash:016x}/{partition}/{offset}/{written}")))
     }
 
     /// The token's text.
@@ -72,9 +85,32 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Fowler, Noll and Vo's hash, 64 bits, variant 1a: the same in each version of each program.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offset_that_names_another_record_has_another_token() {
+        let of = |topic: &str, written| Token::of_origin(topic, 3, 42, WallMs(written));
+        assert_eq!(of("orders", 1_700_000_000_000).as_str(), "orders/3/42/1700000000000");
+        assert_ne!(of("orders", 1), of("orders", 2));
+    }
+
+    #[test]
+    fn the_token_of_the_longest_topic_is_one() {
+        let long = "x".repeat(249);
+        let token = |topic: &str| Token::of_origin(topic, u32::MAX, u64::MAX, WallMs(i64::MIN));
+        assert_eq!(Token::new(token(&long).as_bytes().clone()), Ok(token(&long)));
+        assert_ne!(token(&long), token(&format!("{}y", &long[1..])));
+        // The value that the authors give for "foobar".
+        assert_eq!(fnv_1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
 
     #[test]
     fn refuses_what_could_split_a_header() {

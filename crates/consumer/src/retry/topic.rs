@@ -124,7 +124,7 @@ mod tests {
             last_failed: WallMs(61_000),
             origin: TopicPartition::new("orders", 3),
             offset: 42,
-            token: Token::of_origin("orders", 3, 42),
+            token: Token::of_origin("orders", 3, 42, SENT),
             pipeline: "fulfil".into(),
         };
         Deferred { story, due: WallMs(181_000) }

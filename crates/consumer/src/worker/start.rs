@@ -314,5 +314,5 @@ pub(super) fn token_of(read: &seawall_core::TopicPartition, item: &Item) -> Toke
     let (origin, offset) = item.origin(read);
     let own = item.record.headers.get(seawall_core::token::TOKEN_HEADER);
     own.and_then(|bytes| Token::new(bytes.clone()).ok())
-        .unwrap_or_else(|| Token::of_origin(&origin.topic, origin.partition, offset))
+        .unwrap_or_else(|| Token::of_origin(&origin.topic, origin.partition, offset, item.record.timestamp))
 }

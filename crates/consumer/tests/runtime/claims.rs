@@ -44,12 +44,28 @@ async fn a_repeat_is_acknowledged_without_calling_the_handler() {
     assert_eq!(store.stats().done, 1);
 }
 
+/// Deleted and made anew, or cut: its offsets name other records, while what is done is still known.
+#[tokio::test(start_paused = true)]
+async fn a_record_at_the_offset_of_one_that_is_done_is_not_taken_for_it() {
+    let store = memory();
+    for (written, duplicates) in [(1_000, 0), (2_000, 0), (2_000, 1)] {
+        let broker = Broker::default();
+        let mut record = keyed("a", "v");
+        record.timestamp = seawall_core::WallMs(written);
+        broker.produce(&orders(), record);
+        let stage = acknowledging(options(), &broker, &store);
+        broker.assign(&orders());
+        let totals = stage.until_done().await.totals;
+        assert_eq!((totals.acked, totals.duplicates), (1, duplicates), "written at {written}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_that_another_owner_holds_waits_for_the_lease_and_no_longer() {
     let broker = Broker::default();
     broker.produce(&orders(), keyed("a", "v"));
     let store = memory();
-    let token = seawall_core::Token::of_origin("orders", 0, 0);
+    let token = seawall_core::Token::of_origin("orders", 0, 0, seawall_core::WallMs(0));
     let lease = Duration::from_secs(20);
     store.claim(vec![ClaimRequest { token, owner: OwnerId(99), lease }]).await;
     let stage = acknowledging(options(), &broker, &store);

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use seawall_core::{Offset, TopicPartition};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A change of the assignment.
@@ -32,6 +32,8 @@ pub(super) struct GroupContext {
     closing: AtomicBool,
     /// Where the log was cut of the partition whose queue is being read.
     cut: Mutex<Option<Offset>>,
+    /// How often the client has said something.
+    said: AtomicU64,
     trouble: Trouble,
 }
 
@@ -62,6 +64,15 @@ impl GroupContext {
         lock(&self.changes).pop_front()
     }
 
+    /// How often the client has said something: a poll gives nothing back after that, just as if there had been nothing.
+    pub(super) fn said(&self) -> u64 {
+        self.said.load(Ordering::Relaxed)
+    }
+
+    fn heard(&self) {
+        self.said.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn has_change(&self) -> bool {
         !lock(&self.changes).is_empty()
     }
@@ -86,6 +97,7 @@ impl ClientContext for GroupContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.heard();
         match level {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
@@ -100,6 +112,7 @@ impl ClientContext for GroupContext {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.heard();
         self.trouble.heed_statistics(&statistics);
         let mut ends = lock(&self.ends);
         for (name, topic) in &statistics.topics {
@@ -114,6 +127,7 @@ impl ClientContext for GroupContext {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
+        self.heard();
         if error.rdkafka_error_code() == Some(Code::AutoOffsetReset) {
             // Each is about another place.
             tracing::warn!(%error, "{reason}");
@@ -124,6 +138,7 @@ impl ClientContext for GroupContext {
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.heard();
         self.trouble.token()
     }
 }
@@ -136,6 +151,7 @@ impl Troubled for GroupContext {
 
 impl ConsumerContext for GroupContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.heard();
         if self.closing.load(Ordering::SeqCst) {
             // A member that closes treats every call as giving everything up; what was to be committed was.
             if let Err(error) = consumer.unassign() {

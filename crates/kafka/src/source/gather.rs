@@ -15,6 +15,9 @@ use seawall_core::Fetched;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// At most so much of what the client says at once is taken from one poll, or one that talks on (`debug`) would hold it up.
+const SAID_MAX: usize = 1_024;
+
 /// What the client has fetched of one partition.
 pub(super) type Queue = Arc<PartitionQueue<GroupContext>>;
 
@@ -85,7 +88,8 @@ impl KafkaSource {
     /// What the client has to say as a whole.
     pub(super) fn serve(&mut self, left: &mut Left) -> Result<(), Fault> {
         let consumer = Arc::clone(&self.consumer);
-        loop {
+        for _ in 0..SAID_MAX {
+            let said = consumer.context().said();
             match consumer.poll(Duration::ZERO) {
                 // Each partition's queue was split off before it was fetched, so there should be none here; one
                 // that is must not be lost.
@@ -99,9 +103,12 @@ impl KafkaSource {
                     }
                 }
                 Some(Err(error)) => self.trouble(error, None)?,
+                None if consumer.context().said() != said => {}
                 None => return Ok(()),
             }
         }
+        self.bell.ring();
+        Ok(())
     }
 }
 
@@ -139,5 +146,29 @@ impl Assigned {
             .get_or_insert_with(|| Batch { records: Vec::with_capacity(usual), ..Batch::default() });
         batch.next = self.next;
         batch.records.push(fetched);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Connection;
+    use crate::source::SourceOptions;
+
+    #[test]
+    fn a_client_that_talks_much_is_heard_out_in_one_poll() {
+        let mut talks = Connection::new(["127.0.0.1:1"]);
+        talks.properties.insert("debug".to_owned(), "all".to_owned());
+        let mut source = KafkaSource::open(&talks, "g", SourceOptions::default()).expect("offline");
+        let said = |source: &KafkaSource| source.consumer.context().said();
+        let mut before = 0;
+        // It says a dozen things at once when it starts.
+        while said(&source) < before + 10 {
+            before = said(&source);
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(before < 100, "it is never heard out");
+            // That no broker is there ends a poll too.
+            let _ = source.serve(&mut Left { records: 0, bytes: 0 });
+        }
     }
 }

@@ -107,7 +107,7 @@ async fn the_contract_holds_for_every_status() {
     let requests = service.requests.lock().expect("lock");
     let (uri, headers, body) = &requests[0];
     assert_eq!((uri.as_str(), &body[..]), ("/orders?shop=1", &b"payload"[..]));
-    assert_eq!(headers["x-idempotent-token"], "orders/0/1");
+    assert_eq!(headers["x-idempotent-token"], "orders/0/1/0");
     assert_eq!(headers["host"], address.to_string());
     assert_eq!(headers["seawall-deadline-ms"], "20000");
     // 204 and 304 have no body, which hyper's server ends as it likes; all others share a connection.

@@ -4,7 +4,7 @@ use super::lease::Leases;
 use super::{Facts, Place, Process, Seen};
 use crate::trace::Event;
 use seawall_consumer::Ordering;
-use seawall_core::{Delivery, Fence, Nanos, Offset, Token};
+use seawall_core::{Delivery, Fence, Nanos, Offset, Token, WallMs};
 
 /// What must be handled one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,8 @@ pub struct Call {
 
 impl Facts {
     pub(super) fn subject_of(&self, place: Place, token: &Token) -> Token {
-        if self.terms.claims { token.clone() } else { Token::of_origin(super::TOPIC, place.0, place.1) }
+        let place = || Token::of_origin(super::TOPIC, place.0, place.1, WallMs(0));
+        if self.terms.claims { token.clone() } else { place() }
     }
 
     /// Whether a commit may say that it is finished.

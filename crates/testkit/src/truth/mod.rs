@@ -330,7 +330,7 @@ pub const TOPIC: &str = "orders";
 fn token_of(record: &Record, place: Place) -> Token {
     let own = record.headers.get(seawall_core::token::TOKEN_HEADER);
     own.and_then(|bytes| Token::new(bytes.clone()).ok())
-        .unwrap_or_else(|| Token::of_origin(TOPIC, place.0, place.1))
+        .unwrap_or_else(|| Token::of_origin(TOPIC, place.0, place.1, record.timestamp))
 }
 
 /// The value of record `id`: its number, and filler that a torn write would spoil.
