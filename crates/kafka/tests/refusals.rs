@@ -9,6 +9,8 @@
     reason = "a test may panic, and waits"
 )]
 
+#[path = "refusals/batches.rs"]
+mod batches;
 #[path = "refusals/codes.rs"]
 mod codes;
 #[path = "refusals/damage.rs"]

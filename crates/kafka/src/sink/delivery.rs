@@ -1,7 +1,7 @@
 //! What the client tells its context: delivery reports, and its own log.
 
 use super::call::Ticket;
-use super::error::undelivered;
+use super::error::{SinkError, undelivered};
 use crate::error::Trouble;
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
@@ -53,9 +53,13 @@ impl ProducerContext for Deliveries {
                 ticket.written(message.partition(), message.offset());
             }
             Err((error, message)) => {
-                ticket.failed(
-                    undelivered(message.topic(), message.partition(), error.clone(), &self.trouble).into(),
-                );
+                let topic = message.topic();
+                let source = undelivered(topic, message.partition(), error.clone(), &self.trouble);
+                ticket.failed(if source.is_too_large() {
+                    SinkError::BatchRefused { topic: topic.to_owned(), source }.into()
+                } else {
+                    source.into()
+                });
             }
         }
     }

@@ -31,6 +31,17 @@ pub enum SinkError {
         #[source]
         source: KafkaError,
     },
+    /// The batch that the record was sent in is over what the topic takes. Batches are smaller from now on.
+    #[error(
+        "topic {topic}: the batch of this record was too large and refused; smaller ones are sent from now on"
+    )]
+    BatchRefused {
+        /// The topic.
+        topic: String,
+        /// What the broker said.
+        #[source]
+        source: KafkaError,
+    },
     /// The transaction was given up; nothing of it is visible. Begin another and do the whole again, from the
     /// group's committed offsets.
     #[error("transactional id {id}: the transaction is aborted")]
@@ -79,7 +90,10 @@ impl Classify for SinkError {
             Self::Overtook { earlier, .. } => earlier.0.class(),
             Self::Full { .. } => Class::Overload,
             Self::Fenced { .. } => Class::Permanent,
-            Self::Aborted { .. } | Self::Undecided { .. } | Self::Unanswered { .. } => Class::Transient,
+            Self::BatchRefused { .. }
+            | Self::Aborted { .. }
+            | Self::Undecided { .. }
+            | Self::Unanswered { .. } => Class::Transient,
         }
     }
 }

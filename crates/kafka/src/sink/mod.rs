@@ -18,12 +18,18 @@
 //! **Bounds.** Records wait for their broker in the client's queue, bounded in bytes and records, given up or not; a call
 //! waits a bounded time for room and is then refused with the class `Overload`, from that record on. How large a record may be
 //! is [`SinkOptions::record_bytes_max`] and the topic's `max.message.bytes`, and nothing else: what came from a cluster fits.
+//! A broker measures batches by the latter: to a topic that refuses one, smaller ones are sent from then on.
+//!
+//! **A client that failed for good** is replaced, at most every ten seconds; what it had not written is told as failed.
 
 mod call;
+mod client;
 mod delivery;
 mod error;
+mod narrow;
 mod options;
 mod order;
+mod pieces;
 mod send;
 mod stale;
 mod transaction;

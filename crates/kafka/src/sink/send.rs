@@ -1,8 +1,9 @@
 //! The sink that writes outside transactions.
 
 use super::call::{Call, Ticket};
-use super::delivery::Deliveries;
+use super::client::{Client, Clients, fatal};
 use super::error::{SinkError, refused, undelivered};
+use super::narrow::Narrow;
 use super::options::SinkOptions;
 use super::order;
 use super::stale::Stale;
@@ -10,13 +11,14 @@ use crate::connection::Connection;
 use crate::error::KafkaError;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer};
 use seawall_core::{Durability, Fault, Outgoing, Receipt, Sink, TopicPartition};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
+pub(super) type Answer = Result<Receipt, Fault>;
 /// A record on its way into the client, with the ticket that answers for it.
 type Draft<'a> = BaseRecord<'a, [u8], [u8], Box<Ticket>>;
 
@@ -31,7 +33,9 @@ const YIELD_AFTER: usize = 256;
 /// Dropping it waits up to [`SinkOptions::close_within`] for what is queued, blocking the thread; what is left
 /// then is thrown away, with a line in the log.
 pub struct KafkaSink {
-    producer: ThreadedProducer<Deliveries>,
+    clients: Clients,
+    pub(super) narrow: Narrow,
+    pub(super) batch_bytes: u64,
     record_bytes_max: u64,
     queue_wait: Duration,
     /// How long a call waits for its answers; a transaction's records have the client's own limit.
@@ -47,9 +51,8 @@ impl KafkaSink {
     /// # Errors
     /// [`KafkaError::Setting`] and [`KafkaError::Client`] name what is wrong with the settings.
     pub fn open(connection: &Connection, options: &SinkOptions) -> Result<Self, KafkaError> {
-        // A record that runs out of time in the client's queue is thrown out of the middle of it, and a later one of
-        // its key may still be written. So none does: the call gives up, the queue keeps its order.
-        let mut sink = Self::with_settings(connection, options, &[("message.timeout.ms", "0")])?;
+        let clients = Clients::open(connection, options)?;
+        let mut sink = Self::with(clients, options);
         sink.patience = Some(options.delivery_timeout);
         Ok(sink)
     }
@@ -59,24 +62,26 @@ impl KafkaSink {
         options: &SinkOptions,
         more: &[(&str, &str)],
     ) -> Result<Self, KafkaError> {
-        let producer = options
-            .config(connection, more)?
-            .create_with_context(Deliveries::new(connection.trouble()?))
-            .map_err(|source| connection.unusable("making a producer", source))?;
-        Ok(Self {
-            producer,
+        Ok(Self::with(Clients::one(connection, options, more)?, options))
+    }
+
+    fn with(clients: Clients, options: &SinkOptions) -> Self {
+        Self {
+            clients,
+            narrow: Narrow::default(),
+            batch_bytes: options.batch_bytes,
             record_bytes_max: options.record_bytes_max,
             queue_wait: options.queue_wait,
             patience: None,
             stale: Stale::default(),
             close_within: options.close_within,
             closed: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Records handed over whose acknowledgement is still to come.
     pub fn in_flight(&self) -> usize {
-        usize::try_from(self.producer.in_flight_count()).unwrap_or_default()
+        usize::try_from(self.producer().in_flight_count()).unwrap_or_default()
     }
 
     /// Takes no more records and waits up to [`SinkOptions::close_within`] for those taken. Blocks the thread.
@@ -86,19 +91,24 @@ impl KafkaSink {
     pub fn close(&self) -> Result<(), KafkaError> {
         self.closed.store(true, Ordering::Release);
         let left = |source| refused(format!("flush with {} records left", self.in_flight()), source);
-        self.producer.flush(self.close_within).map_err(left)
+        self.producer().flush(self.close_within).map_err(left)
     }
 
-    pub(super) fn producer(&self) -> &ThreadedProducer<Deliveries> {
-        &self.producer
+    pub(super) fn producer(&self) -> Client {
+        self.clients.now()
     }
 
     /// Hands one record over, waiting for room.
-    async fn hand_over(&self, outgoing: &Outgoing, ticket: Box<Ticket>) -> Result<(), Fault> {
+    async fn hand_over(
+        &self,
+        client: &Client,
+        outgoing: &Outgoing,
+        ticket: Box<Ticket>,
+    ) -> Result<(), Fault> {
         let mut until = None;
         let mut waiting = draft(outgoing, ticket);
         loop {
-            let (error, back) = match self.producer.send(waiting) {
+            let (error, back) = match client.send(waiting) {
                 Ok(()) => return Ok(()),
                 Err(refusal) => refusal,
             };
@@ -111,7 +121,7 @@ impl KafkaSink {
             }
             if !full || over {
                 let topic = outgoing.topic.to_string();
-                let source = refused(format!("a record for topic {topic}"), self.cause(error));
+                let source = refused(format!("a record for topic {topic}"), cause(client, error));
                 if !full {
                     // A record that is refused by itself stops nobody else.
                     back.delivery_opaque.failed(source.into());
@@ -129,15 +139,7 @@ impl KafkaSink {
 
     /// Why the client failed for good, where it did.
     pub(super) fn fatal(&self) -> Option<ClientError> {
-        self.producer.client().fatal_error().map(|(code, _)| ClientError::Global(code))
-    }
-
-    /// A client that failed for good says so of every record; the reason lies behind.
-    fn cause(&self, error: ClientError) -> ClientError {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            return self.fatal().unwrap_or(error);
-        }
-        error
+        fatal(&self.producer())
     }
 
     /// What the client does not see to. Seawall's own bounds are for new records, at ingest and in the producer: what was
@@ -169,11 +171,28 @@ impl KafkaSink {
     fn late(&self, outgoing: &Outgoing) -> Fault {
         let source = ClientError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
         let partition = outgoing.partition.and_then(|partition| partition.try_into().ok()).unwrap_or(-1);
-        undelivered(&outgoing.topic, partition, source, self.producer.context().trouble()).into()
+        undelivered(&outgoing.topic, partition, source, self.producer().context().trouble()).into()
     }
 
     /// Writes `records` and waits for all answers, in their order.
-    pub(super) async fn write(&self, records: &[Outgoing]) -> Vec<Result<Receipt, Fault>> {
+    pub(super) async fn write(&self, records: &[Outgoing]) -> Vec<Answer> {
+        let call = self.narrow.wide_call();
+        let ways = self.narrow.among(records);
+        if !ways.is_empty() {
+            return self.write_in_pieces(records, &ways).await;
+        }
+        let answers = self.write_at_once(records).await;
+        drop(call);
+        let refused = self.narrow.heed(records, &answers, self.batch_bytes);
+        if refused && records.len() == 1 {
+            // Nothing of this call can have been written before it.
+            return self.write_in_pieces(records, &self.narrow.among(records)).await;
+        }
+        answers
+    }
+
+    pub(super) async fn write_at_once(&self, records: &[Outgoing]) -> Vec<Answer> {
+        let client = self.clients.usable();
         let call = Call::new(records.len());
         let stale = self.stale.among(records);
         let mut stopped = None;
@@ -188,7 +207,7 @@ impl KafkaSink {
             } else if let Some(fault) = &stopped {
                 call.refuse(place, Fault::clone(fault));
             } else {
-                stopped = self.hand_over(outgoing, Box::new(call.ticket(place))).await.err();
+                stopped = self.hand_over(&client, outgoing, Box::new(call.ticket(place))).await.err();
             }
             if place % YIELD_AFTER == YIELD_AFTER - 1 {
                 tokio::task::yield_now().await;
@@ -204,7 +223,7 @@ impl KafkaSink {
             }
         }
         let mut answers = answers(records, &call);
-        if let Some(fatal) = self.fatal() {
+        if let Some(fatal) = fatal(&client) {
             for (outgoing, answer) in records.iter().zip(&mut answers) {
                 told_by_all(outgoing, answer, &fatal);
             }
@@ -239,6 +258,14 @@ impl std::fmt::Debug for KafkaSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSink").field("in_flight", &self.in_flight()).finish_non_exhaustive()
     }
+}
+
+/// A client that failed for good says so of every record; the reason lies behind.
+fn cause(client: &Client, error: ClientError) -> ClientError {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+        return fatal(client).unwrap_or(error);
+    }
+    error
 }
 
 /// A client that failed for good throws its queue out, and says of each record only that. The reason is the

@@ -1,0 +1,70 @@
+//! Batches that a broker refuses for their size, of records that it would take.
+
+use super::stage::{admin, kafka, open, says, sink, source, until};
+use bytes::Bytes;
+use seawall_core::{Class, Event, Outgoing, Record, Sink};
+use seawall_kafka::admin::NewTopic;
+use std::collections::BTreeMap;
+
+/// Key of seven, and its place among all.
+fn record(topic: &str, number: usize, bytes: usize) -> Outgoing {
+    let mut value = format!("{number}:");
+    value.extend((value.len()..bytes).map(|_| fastrand::alphanumeric()));
+    let key = Bytes::from(format!("key-{}", number % 7));
+    Outgoing { topic: topic.into(), partition: Some(0), record: Record::new(key, value) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_fit_are_written_in_order_where_their_batch_does_not() {
+    let name = "records_that_fit_are_written_in_order_where_their_batch_does_not";
+    let Some(kafka) = kafka(name) else { return };
+    let mut low = NewTopic::new("low", 1);
+    low.configs.push(("max.message.bytes".to_owned(), "20000".to_owned()));
+    admin(&open(kafka)).ensure_topic(&low).await.unwrap();
+    let sink = sink(&open(kafka));
+    let large = 150;
+    let size = |number| if number == large { 50_000 } else { 1_000 };
+    let mut left: Vec<_> = (0..600).map(|number| record("low", number, size(number))).collect();
+    let mut rounds = 0;
+    while !left.is_empty() {
+        assert!(rounds < 10, "{} are never written", left.len());
+        rounds += 1;
+        let answers = sink.send(left.clone()).await;
+        left = left
+            .into_iter()
+            .zip(answers)
+            .filter_map(|(outgoing, answer)| {
+                let fault = answer.err()?;
+                if fault.class() != Class::Permanent {
+                    return Some(outgoing);
+                }
+                says(&fault, Class::Permanent, &["low/0", "MessageSizeTooLarge", "max.message.bytes"]);
+                assert_eq!(outgoing.record.value.len(), 50_000, "it would fit");
+                None
+            })
+            .collect();
+    }
+    assert!(rounds > 1, "the topic takes what it should not");
+    // What is known of a topic stays known: the next batches are small at once.
+    let more = (600..700).map(|number| record("low", number, 1_000)).collect();
+    assert!(sink.send(more).await.iter().all(Result::is_ok));
+
+    let mut source = source(&open(kafka), "low", "low").unwrap();
+    let mut last: BTreeMap<Bytes, Vec<usize>> = BTreeMap::new();
+    until(&mut source, "the last record", |event| {
+        let Event::Records { batch, .. } = event else { return false };
+        for fetched in &batch.records {
+            let text = String::from_utf8_lossy(&fetched.record.value);
+            let number = text.split(':').next().unwrap().parse().unwrap();
+            let seen = last.entry(fetched.record.key.clone().unwrap()).or_default();
+            // Written again, it stands behind what was before it.
+            seen.retain(|earlier| *earlier != number);
+            seen.push(number);
+        }
+        last.values().flatten().any(|number| *number == 699)
+    });
+    assert_eq!(last.values().map(Vec::len).sum::<usize>(), 699, "all but the large one");
+    for (key, seen) in last {
+        assert!(seen.is_sorted(), "{key:?}: {seen:?}");
+    }
+}
