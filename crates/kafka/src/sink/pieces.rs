@@ -1,10 +1,10 @@
 //! Writing to narrow topics: piece by piece, each answered before the next.
 
-use super::error::SinkError;
 use super::narrow::{self, Way};
 use super::send::{Answer, KafkaSink};
 use seawall_core::Outgoing;
 use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
 
 impl KafkaSink {
     /// The same where topics of `ways` are among them, each of which is written to by one call at a time.
@@ -23,11 +23,13 @@ impl KafkaSink {
         for place in wide {
             self.narrow.heed(&records[place..=place], answers[place].as_slice(), self.batch_bytes);
         }
+        // Whoever waits for this call waits no longer than for any other one, however many pieces it has.
+        let until = self.patience.map(|patience| Instant::now() + patience);
         for (nth, (_, way)) in ways.iter().enumerate() {
-            let _one = way.one.lock().await;
             let places = places(Some(nth));
             let mut rest = &places[..];
-            while !rest.is_empty() {
+            let Some(_one) = within(until, way.one.lock()).await else { continue };
+            while !rest.is_empty() && until.is_none_or(|until| Instant::now() < until) {
                 let bytes = way.bytes();
                 let (piece, later) = rest.split_at(way.piece(rest.iter().map(|place| &records[*place])));
                 self.write_piece(records, piece, &mut answers).await;
@@ -52,10 +54,8 @@ impl KafkaSink {
                 break;
             }
         }
-        let unanswered =
-            |outgoing: &Outgoing| Err(SinkError::Unanswered { topic: outgoing.topic.to_string() }.into());
         let each = answers.into_iter().zip(records);
-        each.map(|(answer, outgoing)| answer.unwrap_or_else(|| unanswered(outgoing))).collect()
+        each.map(|(answer, outgoing)| answer.unwrap_or_else(|| Err(self.late(outgoing)))).collect()
     }
 
     async fn write_piece(&self, records: &[Outgoing], places: &[usize], answers: &mut [Option<Answer>]) {
@@ -66,5 +66,12 @@ impl KafkaSink {
         for (place, answer) in places.iter().zip(self.write_at_once(&piece).await) {
             answers[*place] = Some(answer);
         }
+    }
+}
+
+async fn within<T>(until: Option<Instant>, done: impl Future<Output = T>) -> Option<T> {
+    match until {
+        None => Some(done.await),
+        Some(until) => timeout_at(until, done).await.ok(),
     }
 }

@@ -39,7 +39,7 @@ pub struct KafkaSink {
     record_bytes_max: u64,
     queue_wait: Duration,
     /// How long a call waits for its answers; a transaction's records have the client's own limit.
-    patience: Option<Duration>,
+    pub(super) patience: Option<Duration>,
     stale: Stale,
     close_within: Duration,
     closed: AtomicBool,
@@ -168,7 +168,7 @@ impl KafkaSink {
         }
     }
 
-    fn late(&self, outgoing: &Outgoing) -> Fault {
+    pub(super) fn late(&self, outgoing: &Outgoing) -> Fault {
         let source = ClientError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
         let partition = outgoing.partition.and_then(|partition| partition.try_into().ok()).unwrap_or(-1);
         undelivered(&outgoing.topic, partition, source, self.producer().context().trouble()).into()
