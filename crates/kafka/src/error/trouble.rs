@@ -115,6 +115,11 @@ impl Trouble {
         }
     }
 
+    /// Whether some broker is known to have taken the login.
+    pub(crate) fn was_let_in(&self) -> bool {
+        self.let_in.load(Ordering::Relaxed)
+    }
+
     /// What the client's statistics say: a broker that is up has taken the login, whatever others seem to say.
     pub(crate) fn heed_statistics(&self, statistics: &Statistics) {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {

@@ -1,5 +1,6 @@
 //! The answers of one call, filled in by delivery reports.
 
+use super::narrow::Company;
 use seawall_core::Fault;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize, Ordering};
@@ -24,16 +25,18 @@ pub(super) struct Call {
     /// Reports to come, and one for the caller until it waits.
     open: AtomicUsize,
     done: Notify,
+    _company: Company,
 }
 
 impl Call {
-    pub(super) fn new(records: usize) -> Arc<Self> {
+    pub(super) fn new(records: usize, company: Company) -> Arc<Self> {
         let slot = |_| Slot { offset: AtomicI64::new(UNANSWERED), partition: AtomicI32::new(-1) };
         Arc::new(Self {
             slots: (0..records).map(slot).collect(),
             failures: Mutex::new(Vec::new()),
             open: AtomicUsize::new(1),
             done: Notify::new(),
+            _company: company,
         })
     }
 
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_call_is_answered_when_its_last_ticket_is_gone_however_it_went() {
-        let call = Call::new(4);
+        let call = Call::new(4, Company::default());
         let tickets: Vec<_> = (0..3).map(|place| call.ticket(place)).collect();
         call.refuse(3, KafkaError::Closed.into());
         call.one_less();
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_unknown_offset_is_no_receipt() {
-        let call = Call::new(1);
+        let call = Call::new(1, Company::default());
         call.ticket(0).written(2, -1001);
         assert_eq!(call.written().next(), Some(None));
     }

@@ -8,13 +8,16 @@ use super::options::SinkOptions;
 use crate::connection::Connection;
 use crate::error::KafkaError;
 use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
-use seawall_core::{Clock, Nanos, SystemClock};
+use seawall_core::{Clock, Fault, Nanos, SystemClock};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The next client is made no sooner after the last one: what made that fail may still be so.
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
+
+const BURY_CHECK: Duration = Duration::from_millis(50);
 
 pub(super) type Client = Arc<ThreadedProducer<Deliveries>>;
 
@@ -61,18 +64,45 @@ impl Clients {
         match make(connection, options, &LASTING) {
             Ok(client) => {
                 tracing::warn!(error = %fatal, "the Kafka producer failed for good; another one takes its place");
-                let failed = std::mem::replace(&mut *now, (client, Some(time))).0;
-                // Its thread is waited for.
-                std::thread::spawn(move || drop(failed));
+                if now.0.context().trouble().was_let_in() {
+                    client.context().trouble().let_in();
+                }
+                bury(std::mem::replace(&mut *now, (client, Some(time))).0);
             }
             Err(error) => tracing::error!(%error, "no producer takes the place of one that failed for good"),
         }
         Arc::clone(&now.0)
     }
 
+    /// What a client that failed for good says of a record is no verdict on it, where there is a next one.
+    pub(super) fn soften(&self, fault: &mut Fault) {
+        let of_client = match fault.error().downcast_ref() {
+            Some(KafkaError::Refused { code, .. }) => {
+                matches!(code, Code::Fatal | Code::GaplessGuarantee | Code::Inconsistent | Code::Fenced)
+            }
+            _ => false,
+        };
+        if self.next.is_some()
+            && of_client
+            && let Some(error) = fault.error().downcast_ref::<KafkaError>()
+        {
+            *fault = KafkaError::MayPass { source: Box::new(error.clone()) }.into();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, (Client, Option<Nanos>)> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Lets go of a client that failed for good, once the calls under way have: that waits for its threads.
+fn bury(client: Client) {
+    std::thread::spawn(move || {
+        while Arc::strong_count(&client) > 1 {
+            std::thread::sleep(BURY_CHECK);
+        }
+        drop(client);
+    });
 }
 
 /// A record that runs out of time in the client's queue is thrown out of the middle of it, and a later one of its key may

@@ -9,7 +9,7 @@ use super::error::SinkError;
 use super::send::Answer;
 use seawall_core::Outgoing;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// By so much the pieces get smaller each time one is refused: few rounds down to the smallest limits, and no more than
@@ -23,12 +23,12 @@ const OVERHEAD: u64 = 64;
 pub(super) struct Narrow {
     any: AtomicBool,
     topics: Mutex<HashMap<Arc<str>, Arc<Way>>>,
-    wide: Mutex<Wide>,
+    wide: Arc<Mutex<Wide>>,
 }
 
 /// The calls that write without pieces, numbered as they begin.
 #[derive(Debug, Default)]
-struct Wide {
+pub(super) struct Wide {
     next: u64,
     open: BTreeSet<u64>,
 }
@@ -39,19 +39,40 @@ pub(super) struct Way {
     bytes: Mutex<u64>,
     /// Calls below this number may have records of the topic on the way.
     since: u64,
+    /// Pieces on the way, given up or not.
+    pieces: AtomicUsize,
     /// Held by the call that writes.
     pub(super) one: tokio::sync::Mutex<()>,
 }
 
-/// A call that writes without pieces.
-pub(super) struct WideCall<'a> {
-    narrow: &'a Narrow,
-    number: u64,
+/// Kept as long as the client may hold a record of a call, given up or not: others may be in a batch with it.
+#[derive(Debug, Default)]
+pub(super) enum Company {
+    #[default]
+    Nobody,
+    Wide(Arc<Mutex<Wide>>, u64),
+    Piece(Arc<Way>),
 }
 
-impl Drop for WideCall<'_> {
+impl Company {
+    /// Of the next piece on `way`.
+    pub(super) fn on(way: &Arc<Way>) -> Self {
+        way.pieces.fetch_add(1, Ordering::AcqRel);
+        Self::Piece(Arc::clone(way))
+    }
+}
+
+impl Drop for Company {
     fn drop(&mut self) {
-        lock(&self.narrow.wide).open.remove(&self.number);
+        match self {
+            Self::Nobody => {}
+            Self::Wide(wide, number) => {
+                lock(wide).open.remove(number);
+            }
+            Self::Piece(way) => {
+                way.pieces.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
     }
 }
 
@@ -60,13 +81,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Narrow {
-    /// A call that is about to look for narrow topics, and writes to all others until it is dropped.
-    pub(super) fn wide_call(&self) -> WideCall<'_> {
+    /// Of a call that is about to look for narrow topics, and writes to all others.
+    pub(super) fn wide_call(&self) -> Company {
         let mut wide = lock(&self.wide);
         let number = wide.next;
         wide.next += 1;
         wide.open.insert(number);
-        WideCall { narrow: self, number }
+        Company::Wide(Arc::clone(&self.wide), number)
     }
 
     /// The way of each narrow topic among `records`.
@@ -86,18 +107,8 @@ impl Narrow {
         ways
     }
 
-    /// Notes the topics of which a batch of at most `bytes` was refused. True where there is any.
-    pub(super) fn heed(&self, records: &[Outgoing], answers: &[Answer], bytes: u64) -> bool {
-        let mut heeded = BTreeSet::new();
-        for (outgoing, answer) in records.iter().zip(answers) {
-            if is_of_batch(answer) && heeded.insert(&outgoing.topic) {
-                self.refuse(&outgoing.topic, bytes);
-            }
-        }
-        !heeded.is_empty()
-    }
-
-    fn refuse(&self, topic: &Arc<str>, bytes: u64) {
+    /// A batch of at most `bytes` was refused, which held nothing of this topic but what was sent as one.
+    pub(super) fn refuse(&self, topic: &Arc<str>, bytes: u64) {
         let smaller = (bytes / SMALLER).max(1);
         let mut topics = lock(&self.topics);
         if let Some(way) = topics.get(topic) {
@@ -109,13 +120,14 @@ impl Narrow {
         // What begins from here on finds the topic.
         self.any.store(true, Ordering::Release);
         let since = lock(&self.wide).next;
-        let way = Way { bytes: Mutex::new(smaller), since, one: tokio::sync::Mutex::default() };
-        topics.insert(topic.clone(), Arc::new(way));
+        let (bytes, pieces, one) = (Mutex::new(smaller), AtomicUsize::new(0), tokio::sync::Mutex::default());
+        topics.insert(topic.clone(), Arc::new(Way { bytes, since, pieces, one }));
     }
 
-    /// Whether a record that a call has sent by itself over `way` was alone in its batch.
+    /// Whether what is sent over `way` now shares its batches with nothing else.
     pub(super) fn is_alone(&self, way: &Way) -> bool {
-        lock(&self.wide).open.first().is_none_or(|first| *first >= way.since)
+        let before = lock(&self.wide).open.first().is_some_and(|first| *first < way.since);
+        !before && way.pieces.load(Ordering::Acquire) == 0
     }
 }
 
@@ -158,7 +170,7 @@ mod tests {
     use super::*;
     use crate::error::KafkaError;
     use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-    use seawall_core::{Class, Fault, Record};
+    use seawall_core::{Class, Record};
 
     fn outgoing(topic: &str, bytes: usize) -> Outgoing {
         let record = Record::new(None, vec![b'x'; bytes]);
@@ -171,38 +183,40 @@ mod tests {
         Err(SinkError::BatchRefused { topic: "t".to_owned(), source }.into())
     }
 
+    fn way_of(narrow: &Narrow, topic: &str) -> Arc<Way> {
+        narrow.among(&[outgoing(topic, 1)]).pop().expect("narrow").1
+    }
+
     #[test]
     fn pieces_get_smaller_until_they_hold_one_record() {
         let narrow = Narrow::default();
-        let records = [outgoing("t", 100), outgoing("t", 100), outgoing("u", 100)];
+        let records = [outgoing("t", 100), outgoing("t", 100), outgoing("t", 100)];
         assert!(narrow.among(&records).is_empty());
-        let lost = || Err(Fault::new(Class::Transient, "lost"));
-        assert!(!narrow.heed(&records, &[lost(), lost(), lost()], 2_000));
-        assert!(narrow.heed(&records, &[refused(), lost(), lost()], 2_000));
-        let way = match &narrow.among(&records)[..] {
-            [(topic, way)] if **topic == *"t" => Arc::clone(way),
-            other => panic!("{other:?}"),
-        };
+        narrow.refuse(&"t".into(), 2_000);
+        assert!(narrow.among(&[outgoing("u", 1)]).is_empty() && narrow.among(&records).len() == 1);
+        let way = way_of(&narrow, "t");
         assert_eq!((way.bytes(), way.piece(records.iter())), (500, 3));
-        narrow.heed(&records, &[refused(), lost(), lost()], 1_600);
+        narrow.refuse(&"t".into(), 1_600);
         assert_eq!((way.bytes(), way.piece(records.iter())), (400, 2));
-        narrow.heed(&records, &[refused(), lost(), lost()], 2_000);
+        narrow.refuse(&"t".into(), 2_000);
         assert_eq!(way.bytes(), 400, "a late refusal makes nothing larger");
-        narrow.heed(&records, &[refused(), lost(), lost()], 400);
+        narrow.refuse(&"t".into(), 400);
         assert_eq!(way.piece(records.iter()), 1);
     }
 
     #[test]
-    fn a_record_is_alone_once_the_calls_before_its_topic_was_narrow_are_over() {
+    fn a_piece_is_alone_once_all_that_was_sent_before_is_answered() {
         let narrow = Narrow::default();
         let before = narrow.wide_call();
-        narrow.heed(&[outgoing("t", 1)], &[refused()], 2_000);
+        narrow.refuse(&"t".into(), 2_000);
         let after = narrow.wide_call();
-        let (_, way) = narrow.among(&[outgoing("t", 1)]).remove(0);
+        let way = way_of(&narrow, "t");
         assert!(!narrow.is_alone(&way));
         drop(before);
         assert!(narrow.is_alone(&way), "later calls know the topic");
-        drop(after);
+        let given_up = Company::on(&way);
+        assert!(!narrow.is_alone(&way), "the client still has it");
+        drop((given_up, after));
         assert!(narrow.is_alone(&way));
     }
 

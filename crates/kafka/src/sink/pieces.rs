@@ -1,70 +1,135 @@
-//! Writing to narrow topics: piece by piece, each answered before the next.
+//! One call, and what it writes to narrow topics: piece by piece, each answered before the next.
 
-use super::narrow::{self, Way};
+use super::narrow::{self, Company, Way};
 use super::send::{Answer, KafkaSink};
 use seawall_core::Outgoing;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How often is looked whether the client is done with what may share a batch with the next piece.
+const COMPANY_CHECK: Duration = Duration::from_millis(10);
+
+/// The records of a call, what was said of them, and when it ends.
+struct Work<'a> {
+    records: &'a [Outgoing],
+    answers: Vec<Option<Answer>>,
+    /// Whoever waits for it waits no longer than for any other call, however many pieces it has.
+    until: Option<Instant>,
+}
+
+impl Work<'_> {
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// The places of `topic` that have no answer yet.
+    fn open(&self, topic: &Arc<str>) -> Vec<usize> {
+        let open = |place: &usize| self.records[*place].topic == *topic && self.answers[*place].is_none();
+        (0..self.records.len()).filter(open).collect()
+    }
+
+    fn is_refused(&self, place: usize) -> bool {
+        self.answers[place].as_ref().is_some_and(narrow::is_of_batch)
+    }
+}
 
 impl KafkaSink {
-    /// The same where topics of `ways` are among them, each of which is written to by one call at a time.
-    pub(super) async fn write_in_pieces(
-        &self,
-        records: &[Outgoing],
-        ways: &[(Arc<str>, Arc<Way>)],
-    ) -> Vec<Answer> {
-        let mut answers: Vec<Option<Answer>> = vec![None; records.len()];
-        let of = |topic: &Arc<str>| ways.iter().position(|(narrow, _)| narrow == topic);
-        let places = |way: Option<usize>| -> Vec<usize> {
-            (0..records.len()).filter(|place| of(&records[*place].topic) == way).collect()
-        };
-        let wide = places(None);
-        self.write_piece(records, &wide, &mut answers).await;
-        for place in wide {
-            self.narrow.heed(&records[place..=place], answers[place].as_slice(), self.batch_bytes);
-        }
-        // Whoever waits for this call waits no longer than for any other one, however many pieces it has.
+    /// Writes `records` and waits for all answers, in their order.
+    pub(super) async fn write(&self, records: &[Outgoing]) -> Vec<Answer> {
         let until = self.patience.map(|patience| Instant::now() + patience);
-        for (nth, (_, way)) in ways.iter().enumerate() {
-            let places = places(Some(nth));
-            let mut rest = &places[..];
-            let Some(_one) = within(until, way.one.lock()).await else { continue };
-            while !rest.is_empty() && until.is_none_or(|until| Instant::now() < until) {
-                let bytes = way.bytes();
-                let (piece, later) = rest.split_at(way.piece(rest.iter().map(|place| &records[*place])));
-                self.write_piece(records, piece, &mut answers).await;
-                let refused =
-                    piece.iter().find_map(|place| answers[*place].clone().filter(narrow::is_of_batch));
-                let Some(refused) = refused else {
-                    rest = later;
-                    continue;
-                };
-                if let [place] = piece
-                    && self.narrow.is_alone(way)
-                {
-                    answers[*place] = Some(narrow::of_itself(refused));
-                    rest = later;
-                    continue;
-                }
-                self.narrow.heed(&records[piece[0]..=piece[0]], std::slice::from_ref(&refused), bytes);
-                // Sent now, they would overtake what has to be sent again.
-                for place in later {
-                    answers[*place] = Some(refused.clone());
-                }
-                break;
+        let company = self.narrow.wide_call();
+        let ways = self.narrow.among(records);
+        let mut work = Work { records, answers: vec![None; records.len()], until };
+        if ways.is_empty() {
+            let answers = self.write_at_once(records, company).await;
+            if !answers.iter().any(narrow::is_of_batch) {
+                return answers;
             }
+            work.answers = answers.into_iter().map(Some).collect();
+        } else {
+            let is_wide = |place: &usize| !ways.iter().any(|(topic, _)| *topic == records[*place].topic);
+            let wide: Vec<usize> = (0..records.len()).filter(is_wide).collect();
+            self.write_piece(&mut work, &wide, company).await;
         }
-        let each = answers.into_iter().zip(records);
+        self.heed(&mut work);
+        for (topic, way) in self.narrow.among(records) {
+            self.write_narrow(&mut work, &topic, &way).await;
+        }
+        let each = work.answers.into_iter().zip(records);
         each.map(|(answer, outgoing)| answer.unwrap_or_else(|| Err(self.late(outgoing)))).collect()
     }
 
-    async fn write_piece(&self, records: &[Outgoing], places: &[usize], answers: &mut [Option<Answer>]) {
+    /// Notes the topics that refuse batches, and takes up again what was sent there, where nothing of it was written: what
+    /// was would be overtaken.
+    fn heed(&self, work: &mut Work<'_>) {
+        let mut heeded: Vec<&Arc<str>> = Vec::new();
+        for (place, Outgoing { topic, .. }) in work.records.iter().enumerate() {
+            if !work.is_refused(place) || heeded.contains(&topic) {
+                continue;
+            }
+            heeded.push(topic);
+            self.narrow.refuse(topic, self.batch_bytes);
+            let all: Vec<usize> =
+                (0..work.records.len()).filter(|place| work.records[*place].topic == *topic).collect();
+            if all.iter().all(|place| work.is_refused(*place)) {
+                for place in all {
+                    work.answers[place] = None;
+                }
+            }
+        }
+    }
+
+    async fn write_narrow(&self, work: &mut Work<'_>, topic: &Arc<str>, way: &Arc<Way>) {
+        let places = work.open(topic);
+        let mut rest = &places[..];
+        let Some(_one) = within(work.until, way.one.lock()).await else { return };
+        while !rest.is_empty() && !work.is_over() {
+            let (piece, later) = rest.split_at(way.piece(rest.iter().map(|place| &work.records[*place])));
+            let (alone, bytes) = (self.narrow.is_alone(way), way.bytes());
+            self.write_piece(work, piece, Company::on(way)).await;
+            let Some(refused) = piece.iter().copied().find(|place| work.is_refused(*place)) else {
+                rest = later;
+                continue;
+            };
+            match piece {
+                [place] if alone => {
+                    work.answers[*place] = work.answers[*place].take().map(narrow::of_itself);
+                    rest = later;
+                    continue;
+                }
+                _ if alone => self.narrow.refuse(topic, bytes),
+                // It says nothing of this piece.
+                _ => self.until_alone(work, way).await,
+            }
+            if piece.iter().all(|place| work.is_refused(*place)) {
+                for place in piece {
+                    work.answers[*place] = None;
+                }
+                continue;
+            }
+            // Sent now, they would overtake what the caller has to send again.
+            let refused = work.answers[refused].clone();
+            for place in later {
+                work.answers[*place].clone_from(&refused);
+            }
+            return;
+        }
+    }
+
+    async fn until_alone(&self, work: &Work<'_>, way: &Way) {
+        while !self.narrow.is_alone(way) && !work.is_over() {
+            sleep(COMPANY_CHECK).await;
+        }
+    }
+
+    async fn write_piece(&self, work: &mut Work<'_>, places: &[usize], company: Company) {
         if places.is_empty() {
             return;
         }
-        let piece: Vec<Outgoing> = places.iter().map(|place| records[*place].clone()).collect();
-        for (place, answer) in places.iter().zip(self.write_at_once(&piece).await) {
-            answers[*place] = Some(answer);
+        let piece: Vec<Outgoing> = places.iter().map(|place| work.records[*place].clone()).collect();
+        for (place, answer) in places.iter().zip(self.write_at_once(&piece, company).await) {
+            work.answers[*place] = Some(answer);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::call::{Call, Ticket};
 use super::client::{Client, Clients, fatal};
 use super::error::{SinkError, refused, undelivered};
-use super::narrow::Narrow;
+use super::narrow::{Company, Narrow};
 use super::options::SinkOptions;
 use super::order;
 use super::stale::Stale;
@@ -171,29 +171,16 @@ impl KafkaSink {
     pub(super) fn late(&self, outgoing: &Outgoing) -> Fault {
         let source = ClientError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
         let partition = outgoing.partition.and_then(|partition| partition.try_into().ok()).unwrap_or(-1);
-        undelivered(&outgoing.topic, partition, source, self.producer().context().trouble()).into()
+        let mut fault =
+            undelivered(&outgoing.topic, partition, source, self.producer().context().trouble()).into();
+        self.clients.soften(&mut fault);
+        fault
     }
 
-    /// Writes `records` and waits for all answers, in their order.
-    pub(super) async fn write(&self, records: &[Outgoing]) -> Vec<Answer> {
-        let call = self.narrow.wide_call();
-        let ways = self.narrow.among(records);
-        if !ways.is_empty() {
-            return self.write_in_pieces(records, &ways).await;
-        }
-        let answers = self.write_at_once(records).await;
-        drop(call);
-        let refused = self.narrow.heed(records, &answers, self.batch_bytes);
-        if refused && records.len() == 1 {
-            // Nothing of this call can have been written before it.
-            return self.write_in_pieces(records, &self.narrow.among(records)).await;
-        }
-        answers
-    }
-
-    pub(super) async fn write_at_once(&self, records: &[Outgoing]) -> Vec<Answer> {
+    /// The same without a look at what batches their topics take. The client may hold them for as long as `company` stands.
+    pub(super) async fn write_at_once(&self, records: &[Outgoing], company: Company) -> Vec<Answer> {
         let client = self.clients.usable();
-        let call = Call::new(records.len());
+        let call = Call::new(records.len(), company);
         let stale = self.stale.among(records);
         let mut stopped = None;
         for (place, outgoing) in records.iter().enumerate() {
@@ -226,6 +213,9 @@ impl KafkaSink {
         if let Some(fatal) = fatal(&client) {
             for (outgoing, answer) in records.iter().zip(&mut answers) {
                 told_by_all(outgoing, answer, &fatal);
+                if let Err(fault) = answer {
+                    self.clients.soften(fault);
+                }
             }
         }
         answers
@@ -336,7 +326,7 @@ mod tests {
         };
         for fits in [headers(1, 40 << 10), headers(200, 0)] {
             assert!(fits.record.check().is_err() && sink.fit(&fits).is_ok());
-            let call = Call::new(1);
+            let call = Call::new(1, Company::default());
             assert!(draft(&fits, Box::new(call.ticket(0))).headers.is_some());
         }
         assert!(sink.fit(&headers(20, 60_000)).unwrap_err().is_too_large());

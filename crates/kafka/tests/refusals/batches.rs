@@ -5,6 +5,7 @@ use bytes::Bytes;
 use seawall_core::{Class, Event, Outgoing, Record, Sink};
 use seawall_kafka::admin::NewTopic;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Key of seven, and its place among all.
 fn record(topic: &str, number: usize, bytes: usize) -> Outgoing {
@@ -25,7 +26,7 @@ async fn records_that_fit_are_written_in_order_where_their_batch_does_not() {
     let large = 150;
     let size = |number| if number == large { 50_000 } else { 1_000 };
     let mut left: Vec<_> = (0..600).map(|number| record("low", number, size(number))).collect();
-    let mut rounds = 0;
+    let (mut rounds, mut refused) = (0, 0);
     while !left.is_empty() {
         assert!(rounds < 10, "{} are never written", left.len());
         rounds += 1;
@@ -40,11 +41,12 @@ async fn records_that_fit_are_written_in_order_where_their_batch_does_not() {
                 }
                 says(&fault, Class::Permanent, &["low/0", "MessageSizeTooLarge", "max.message.bytes"]);
                 assert_eq!(outgoing.record.value.len(), 50_000, "it would fit");
+                refused += 1;
                 None
             })
             .collect();
     }
-    assert!(rounds > 1, "the topic takes what it should not");
+    assert_eq!(refused, 1, "the large one");
     // What is known of a topic stays known: the next batches are small at once.
     let more = (600..700).map(|number| record("low", number, 1_000)).collect();
     assert!(sink.send(more).await.iter().all(Result::is_ok));
@@ -66,5 +68,42 @@ async fn records_that_fit_are_written_in_order_where_their_batch_does_not() {
     assert_eq!(last.values().map(Vec::len).sum::<usize>(), 699, "all but the large one");
     for (key, seen) in last {
         assert!(seen.is_sorted(), "{key:?}: {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_too_large_for_the_company_in_its_batch() {
+    let Some(kafka) = kafka("nobody_is_too_large_for_the_company_in_its_batch") else { return };
+    let mut low = NewTopic::new("company", 1);
+    low.configs.push(("max.message.bytes".to_owned(), "20000".to_owned()));
+    admin(&open(kafka)).ensure_topic(&low).await.unwrap();
+    for _ in 0..3 {
+        // A new sink knows nothing of the topic.
+        let sink = Arc::new(sink(&open(kafka)));
+        let caller = |caller: usize| {
+            let sink = Arc::clone(&sink);
+            tokio::spawn(async move {
+                for call in 0..8 {
+                    let records = if caller < 4 { 1 } else { 60 };
+                    let mut left: Vec<_> =
+                        (0..records).map(|_| record("company", caller * 7 + call, 1_000)).collect();
+                    while !left.is_empty() {
+                        let answers = sink.send(left.clone()).await;
+                        left = left
+                            .into_iter()
+                            .zip(answers)
+                            .filter_map(|(outgoing, answer)| {
+                                let fault = answer.err()?;
+                                assert_ne!(fault.class(), Class::Permanent, "{fault}");
+                                Some(outgoing)
+                            })
+                            .collect();
+                    }
+                }
+            })
+        };
+        for called in (0..8).map(caller).collect::<Vec<_>>() {
+            called.await.unwrap();
+        }
     }
 }
