@@ -34,6 +34,9 @@ const HELD_MIN: Duration = Duration::from_millis(5);
 /// And after this at the latest, however long the lease still runs: the holder may be done long before. Often it
 /// is this consumer itself, whose completion of the same token is on its way to the disk.
 const HELD_MAX: Duration = Duration::from_millis(100);
+/// A claim that a store turned away is asked for again after this at the latest, whatever the store said: it may
+/// have been thinking of its oldest entry, hours from now, and room comes with any that ends before.
+const TURNED_AWAY_MAX: Duration = Duration::from_secs(5);
 
 /// What is remembered of a record while its handler has it.
 #[derive(Debug)]
@@ -179,7 +182,8 @@ where
         if let Some(untold) = self.told.claims.tell(self.now) {
             tracing::warn!(%error, untold, "a claim could not be made; the record waits");
         }
-        let wait = error.retry_after().unwrap_or_else(|| {
+        let told = error.retry_after().map(|after| after.min(TURNED_AWAY_MAX));
+        let wait = told.unwrap_or_else(|| {
             let turned_away = item.story.as_mut().map_or(1, |story| {
                 story.turned_away += 1;
                 story.turned_away

@@ -140,6 +140,18 @@ async fn a_record_is_settled_only_after_its_completion_is_durable() {
     assert_eq!(store.left(), 0);
 }
 
+/// A store may say that it is full for a day; it is asked again long before, since room comes sooner.
+#[tokio::test(start_paused = true)]
+async fn a_full_store_is_asked_again_soon_whatever_it_said() {
+    let broker = Broker::default();
+    broker.produce(&orders(), keyed("a", "v"));
+    let store = Arc::new(crate::stage::thief::Crowded::new(memory(), 3));
+    let stage = acknowledging(options(), &broker, &store);
+    broker.assign(&orders());
+    ms(30_000).await;
+    assert_eq!(stage.running.snapshot().totals.acked, 1);
+}
+
 /// Test 15 of the fault list: a store that swallows every request is an error within its time, the partition is paused,
 /// nothing is handled or committed, and once it answers everything goes on.
 #[tokio::test(start_paused = true)]

@@ -167,3 +167,46 @@ impl Store for BlackHole {
         self.store.stats()
     }
 }
+
+/// Has no room for the first claims, and says that there will be some tomorrow.
+pub struct Crowded {
+    store: Arc<MemoryStore>,
+    refusals: AtomicU64,
+}
+
+impl Crowded {
+    pub fn new(store: Arc<MemoryStore>, refusals: u64) -> Self {
+        Self { store, refusals: AtomicU64::new(refusals) }
+    }
+}
+
+impl Store for Crowded {
+    async fn claim(&self, requests: Vec<ClaimRequest>) -> Vec<Result<Claim, StoreError>> {
+        if self.refusals.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            let retry_after = Some(Duration::from_hours(24));
+            let full = || StoreError::Full { unit: "entries", used: 1, max: 1, retry_after };
+            return requests.iter().map(|_| Err(full())).collect();
+        }
+        self.store.claim(requests).await
+    }
+
+    async fn complete(&self, completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
+        self.store.complete(completions).await
+    }
+
+    async fn release(&self, releases: Vec<Release>) -> Vec<Result<(), StoreError>> {
+        self.store.release(releases).await
+    }
+
+    async fn renew(&self, renewals: Vec<Renewal>) -> Vec<Result<(), StoreError>> {
+        self.store.renew(renewals).await
+    }
+
+    async fn query(&self, token: Token) -> Result<State, StoreError> {
+        self.store.query(token).await
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.store.stats()
+    }
+}

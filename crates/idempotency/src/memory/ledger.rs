@@ -19,6 +19,7 @@ pub(super) struct Ledger {
     held_total: AtomicU64,
     done_total: AtomicU64,
     fenced_total: AtomicU64,
+    forgotten_early_total: AtomicU64,
 }
 
 impl Ledger {
@@ -34,6 +35,7 @@ impl Ledger {
             held_total: AtomicU64::new(0),
             done_total: AtomicU64::new(0),
             fenced_total: AtomicU64::new(0),
+            forgotten_early_total: AtomicU64::new(0),
         }
     }
 
@@ -98,6 +100,10 @@ impl Ledger {
         self.fenced_total.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn forgotten_early(&self) {
+        self.forgotten_early_total.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn stats(&self) -> StoreStats {
         StoreStats {
             claimed: self.claimed.load(Relaxed),
@@ -106,6 +112,7 @@ impl Ledger {
             held_total: self.held_total.load(Relaxed),
             done_total: self.done_total.load(Relaxed),
             fenced_total: self.fenced_total.load(Relaxed),
+            forgotten_early_total: self.forgotten_early_total.load(Relaxed),
         }
     }
 

@@ -11,8 +11,10 @@
 //! at two entries for every grant and so passes every entry while the store doubles at most.
 //!
 //! When a bound is reached, in this order: what is past its retention goes; then the memory of given-up claims
-//! (which costs an attempt count, nothing else); then a new claim is refused with [`StoreError::Full`]. A live
-//! claim or an unexpired result is never evicted. A completion is always taken, since its effect has already
+//! (which costs an attempt count, nothing else); then the oldest results, before their time, each counted in
+//! [`StoreStats::forgotten_early_total`]: a repeat of one of them runs once more, which is less than a pipeline
+//! that stands until the retention ends. A live claim is never evicted: where there is nothing but those, a new
+//! one is refused with [`StoreError::Full`]. A completion is always taken, since its effect has already
 //! happened: the byte bound can therefore be overrun by the results of the claims that were live when it was
 //! reached, each at most [`MemoryConfig::result_bytes_max`].
 //!
@@ -41,17 +43,22 @@ use std::time::Duration;
 /// Locks held apart, so that threads rarely meet. A power of two.
 const SHARDS: usize = 16;
 
+/// Results forgotten early at a time, as a part of the entries that fit: looking for the oldest takes all locks
+/// once for each, and passing all shards before it costs more, so that it should not be done for every claim.
+const EARLY_PART: u64 = 16_384;
+
 /// Bounds of a [`MemoryStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryConfig {
-    /// Tokens remembered at most: claimed, done, and given up.
+    /// Tokens remembered at most: claimed, done, and given up. Beyond, the oldest result is forgotten before its
+    /// time.
     pub entries_max: u64,
     /// Bytes of tokens, results and their bookkeeping at most.
     pub bytes_max: u64,
     /// The largest result, in bytes.
     pub result_bytes_max: usize,
-    /// How long a result, or the attempt count of a given-up claim, is remembered. Should exceed the time over
-    /// which a record can come again.
+    /// How long a result, or the attempt count of a given-up claim, is remembered, where the bounds let it.
+    /// Should exceed the time over which a record can come again.
     pub retention: Duration,
     /// Seed of the table's hash. `None` draws one, so that no sender can aim tokens at one bucket; a
     /// simulation sets it.
@@ -109,7 +116,30 @@ impl MemoryStore {
         for shard in &self.shards {
             lock(shard).make_room(now, &self.ledger);
         }
-        self.shard(hash).claim(hash, request, now, &self.ledger)
+        loop {
+            let again = self.shard(hash).claim(hash, request, now, &self.ledger);
+            if !matches!(again, Err(StoreError::Full { .. })) || !self.forget_early() {
+                return again;
+            }
+        }
+    }
+
+    /// Forgets the oldest results before their time, a few at once. Whether there was any.
+    fn forget_early(&self) -> bool {
+        let most = (self.config.entries_max / EARLY_PART).max(1);
+        (0..most).take_while(|_| self.forget_oldest_result()).count() > 0
+    }
+
+    fn forget_oldest_result(&self) -> bool {
+        let due = |shard: &Mutex<Shard>| lock(shard).oldest_result();
+        // Other threads may be quicker: then what is oldest is asked again.
+        loop {
+            let oldest = self.shards.iter().filter_map(|shard| Some((due(shard)?, shard)));
+            let Some((_, shard)) = oldest.min_by_key(|(due, _)| *due) else { return false };
+            if lock(shard).forget_oldest_result(&self.ledger) {
+                return true;
+            }
+        }
     }
 
     fn complete_one(&self, completion: Completion, now: Nanos) -> Result<(), StoreError> {

@@ -12,7 +12,6 @@ use hashbrown::HashTable;
 use seawall_core::{Fence, Nanos, Token};
 use std::collections::VecDeque;
 use std::mem::{size_of, take};
-use std::time::Duration;
 
 /// Entries the hand looks at for each grant: at two, every entry is passed before the store doubles.
 const LOOKS: usize = 2;
@@ -81,7 +80,7 @@ impl Shard {
         self.forget_due(now, DUE_MAX, ledger);
         let index = match self.find(hash, &request.token) {
             Some(index) => index,
-            None => self.insert(hash, &request.token, now, ledger)?,
+            None => self.insert(hash, &request.token, ledger)?,
         };
         let Some(entry) = self.entries.get_mut(index as usize).and_then(Option::as_mut) else {
             return Err(StoreError::unavailable("an index of the table without its entry"));
@@ -172,6 +171,22 @@ impl Shard {
         }
     }
 
+    /// When the result that may be forgotten first is due.
+    pub(super) fn oldest_result(&self) -> Option<Nanos> {
+        self.done.front().map(|item| item.until)
+    }
+
+    /// Forgets its oldest result before its time. Whether it had one.
+    pub(super) fn forget_oldest_result(&mut self, ledger: &Ledger) -> bool {
+        while let Some(item) = self.done.pop_front() {
+            if self.forget_done(item, ledger) {
+                ledger.forgotten_early();
+                return true;
+            }
+        }
+        false
+    }
+
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
         self.given_up.len()
@@ -185,13 +200,8 @@ impl Shard {
         self.table.find(hash, same).copied()
     }
 
-    fn insert(&mut self, hash: u64, token: &Token, now: Nanos, ledger: &Ledger) -> Result<u32, StoreError> {
-        if let Err(mut full) = ledger.reserve(entry_bytes(token.as_bytes().len())) {
-            if let StoreError::Full { retry_after, .. } = &mut full {
-                *retry_after = self.oldest_leaves_in(now);
-            }
-            return Err(full);
-        }
+    fn insert(&mut self, hash: u64, token: &Token, ledger: &Ledger) -> Result<u32, StoreError> {
+        ledger.reserve(entry_bytes(token.as_bytes().len()))?;
         // A copy, lest a token hold the whole batch alive that it was read from.
         let entry = Some(Entry {
             hash,
@@ -212,10 +222,6 @@ impl Shard {
             |index: &u32| entries.get(*index as usize).and_then(Option::as_ref).map_or(0, |entry| entry.hash);
         self.table.insert_unique(hash, index, rehash);
         Ok(index)
-    }
-
-    fn oldest_leaves_in(&self, now: Nanos) -> Option<Duration> {
-        self.done.front().map(|item| item.until.since(now))
     }
 
     fn forget_due(&mut self, now: Nanos, mut most: usize, ledger: &Ledger) {

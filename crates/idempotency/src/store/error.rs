@@ -23,9 +23,9 @@ pub enum StoreError {
     /// The store was asked but the answer is missing: applied or not, nobody knows.
     #[error("the claim store did not answer; the request may have been applied")]
     Unknown(#[source] Arc<dyn Error + Send + Sync>),
-    /// A bound is reached and nothing remembered may be forgotten yet.
+    /// A bound is reached by claims that are out.
     #[error(
-        "the claim store is full: {used} of {max} {unit}; raise its bound, or shorten how long results are kept"
+        "the claim store is full of claims: {used} of {max} {unit}; raise its bound, or run fewer at once"
     )]
     Full {
         /// `entries` or `bytes`.
@@ -34,7 +34,7 @@ pub enum StoreError {
         used: u64,
         /// The bound.
         max: u64,
-        /// When the oldest remembered result may be forgotten, where there is one.
+        /// When there may be room, where the store can say.
         retry_after: Option<Duration>,
     },
     /// A completion's result is larger than the store keeps.

@@ -50,6 +50,8 @@ pub struct StoreStats {
     pub done_total: u64,
     /// Completions, releases and renewals refused because of their fence.
     pub fenced_total: u64,
+    /// Completions forgotten before their retention, because of a bound.
+    pub forgotten_early_total: u64,
 }
 
 /// Remembers claims. Answers stand in the order of their requests, one for each.

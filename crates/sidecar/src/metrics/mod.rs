@@ -258,6 +258,16 @@ impl Scrape {
                 )?;
             }
         }
+        let help = "Results forgotten before their retention, because the claim store was full";
+        let mut early = counter(out, "seawall_claims_forgotten_early", help)?;
+        for Shown { name, claims: stats, .. } in &self.pipelines {
+            let Some((store, stats)) = stats else { continue };
+            count_of(
+                &mut early,
+                [("pipeline", name.as_str()), ("store", *store)],
+                stats.forgotten_early_total,
+            )?;
+        }
         Ok(())
     }
 }

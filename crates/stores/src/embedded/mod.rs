@@ -63,8 +63,6 @@ pub struct EmbeddedStats {
     pub log_bytes: u64,
     /// Snapshots that replaced the log before them.
     pub compactions_total: u64,
-    /// Completions forgotten before their retention, because of a bound.
-    pub forgotten_early_total: u64,
 }
 
 /// The durable claim store of one process. See the [module](self).
@@ -146,7 +144,6 @@ impl<D: Disk> EmbeddedStore<D> {
         EmbeddedStats {
             log_bytes: self.inner.commit.log_bytes(),
             compactions_total: self.inner.compactions.load(Relaxed),
-            forgotten_early_total: self.inner.index().forgotten_early_total,
         }
     }
 

@@ -24,7 +24,7 @@ pub struct EmbeddedOptions {
     /// over which a record can come again (default 24 h).
     pub retention: Duration,
     /// Completions remembered at most; beyond, the oldest is forgotten before its time, and counted in
-    /// [`EmbeddedStats::forgotten_early_total`](super::EmbeddedStats) (default 5,000,000).
+    /// [`StoreStats::forgotten_early_total`](super::StoreStats) (default 5,000,000).
     pub done_max: u32,
     /// Bytes of results remembered at most; beyond, as `done_max` (default 256 MiB).
     pub result_bytes_total_max: u64,

@@ -32,6 +32,7 @@ async fn a_record_goes_all_the_way_and_is_seen_everywhere() {
         "seawall_guard_refusals_total{pipeline=\"orders\",limit=\"breaker\"} 0",
         "seawall_handler_seconds_count{pipeline=\"orders\"} 1",
         "seawall_claims_total{pipeline=\"orders\",store=\"embedded\",result=\"granted\"} 1",
+        "seawall_claims_forgotten_early_total{pipeline=\"orders\",store=\"embedded\"} 0",
         "seawall_ingest_records_total 1",
         "seawall_log_writable 1",
     ] {

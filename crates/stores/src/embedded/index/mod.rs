@@ -75,7 +75,6 @@ pub(super) struct Index {
     done_max: usize,
     result_bytes_total_max: u64,
     stats: StoreStats,
-    pub(super) forgotten_early_total: u64,
     /// Batches of completions that are on their way to the disk.
     pending: BTreeSet<u64>,
     next_batch: u64,
@@ -91,7 +90,6 @@ impl Index {
             done_max: options.done_max as usize,
             result_bytes_total_max: options.result_bytes_total_max,
             stats: StoreStats::default(),
-            forgotten_early_total: 0,
             pending: BTreeSet::new(),
             next_batch: 0,
         }
@@ -246,7 +244,7 @@ impl Index {
             self.done.pop();
         }
         self.keep_bounds();
-        self.forgotten_early_total = 0;
+        self.stats.forgotten_early_total = 0;
     }
 
     pub(super) fn stats(&self) -> StoreStats {
@@ -350,7 +348,7 @@ impl Index {
 
     fn keep_bounds(&mut self) {
         while self.done.len() > self.done_max || self.done.result_bytes() > self.result_bytes_total_max {
-            self.forgotten_early_total += u64::from(self.done.pop());
+            self.stats.forgotten_early_total += u64::from(self.done.pop());
         }
     }
 }

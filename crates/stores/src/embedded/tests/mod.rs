@@ -136,12 +136,12 @@ fn beyond_its_bounds_it_forgets_the_oldest_and_counts_it() {
             let (fence, _) = grant(&store, n, A);
             complete(&store, &token(n), A, fence, "12345").unwrap();
         }
-        assert_eq!(store.embedded_stats().forgotten_early_total, 5);
+        assert_eq!(store.stats().forgotten_early_total, 5);
         let remembered: Vec<bool> = (0..15).map(|n| done(&store, n)).collect();
         assert_eq!(remembered, [vec![false; 5], vec![true; 10]].concat());
         drop(store);
         let store = open(&disk, &clock, options);
-        assert_eq!((store.stats().done, store.embedded_stats().forgotten_early_total), (10, 0));
+        assert_eq!((store.stats().done, store.stats().forgotten_early_total), (10, 0));
     }
 }
 
