@@ -79,21 +79,21 @@ pub(super) async fn change(
 ) -> Answered {
     let pipeline = find(&state.shared, &name)?;
     let patch: Map<String, Value> = body(&bytes)?;
-    let limits = patched(pipeline.limits(), patch)?;
+    let limits = patched(pipeline.limits(), pipeline.max_connections(), patch)?;
     pipeline.set_limits(limits).map_err(|error| unprocessable("", error.to_string()))?;
     tracing::info!(pipeline = name, "limits changed through the admin API");
     Ok(Json(Document::from(pipeline.limits())).into_response())
 }
 
-/// `limits` with `patch` merged in, if that makes valid limits.
-fn patched(limits: Limits, patch: Map<String, Value>) -> Result<Limits, Problem> {
+/// `limits` with `patch` merged in, if that makes valid limits where there are so many connections.
+fn patched(limits: Limits, connections: usize, patch: Map<String, Value>) -> Result<Limits, Problem> {
     let mut document =
         serde_json::to_value(Document::from(limits)).map_err(|error| unprocessable("", error.to_string()))?;
     merge(&mut document, Value::Object(patch));
     let document: Document = serde_path_to_error::deserialize(document)
         .map_err(|error| unprocessable(&error.path().to_string(), error.inner().to_string()))?;
     let limits = Limits::from(document);
-    match check_limits(&limits.guard, &limits.retry).first() {
+    match check_limits(&limits.guard, &limits.retry, connections).first() {
         None => Ok(limits),
         Some(complaint) => {
             let field = wire_name(&complaint.field);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn change(patch: Value) -> Result<Limits, Problem> {
-        patched(limits(), serde_json::from_value(patch).expect("an object"))
+        patched(limits(), 256, serde_json::from_value(patch).expect("an object"))
     }
 
     #[test]
@@ -162,6 +162,7 @@ mod tests {
         for (patch, field) in [
             (json!({ "concurrency": { "limit": 0 } }), "concurrency.limit"),
             (json!({ "concurrency": { "limit": "many" } }), "concurrency.limit"),
+            (json!({ "concurrency": { "limit": 257 } }), "concurrency.limit"),
             (json!({ "rate": { "per_second": -1 } }), "rate.per_second"),
             (json!({ "rate": { "per_second": 20_000_000 } }), "rate.per_second"),
             (json!({ "adaptive": { "min": 5, "max": 2 } }), "adaptive.min"),

@@ -31,6 +31,8 @@ const NAME_BYTES_MAX: usize = 200;
 const RATE_MAX: u32 = 10_000_000;
 /// The largest burst.
 const BURST_MAX: u32 = 1_000_000;
+/// The most connections to one service.
+const CONNECTIONS_MAX: usize = 4096;
 /// The most deliveries in flight of one pipeline.
 const CONCURRENCY_MAX: u32 = 1_000_000;
 
@@ -63,11 +65,11 @@ pub fn check(config: &Config) -> Vec<Complaint> {
     out.0
 }
 
-/// Everything wrong with the limits of a pipeline, as the admin API changes them. Paths start at `guard` and
-/// `retry`.
-pub fn check_limits(guard: &Guard, retry: &Retry) -> Vec<Complaint> {
+/// Everything wrong with the limits of a pipeline that has `connections` to its service, as the admin API changes
+/// them. Paths start at `guard` and `retry`.
+pub fn check_limits(guard: &Guard, retry: &Retry, connections: usize) -> Vec<Complaint> {
     let mut out = Complaints::default();
-    self::guard("guard", guard, &mut out);
+    self::guard("guard", guard, connections, &mut out);
     self::retry("retry", retry, &mut out);
     out.0
 }
@@ -210,7 +212,7 @@ fn pipeline(path: &str, pipeline: &Pipeline, out: &mut Complaints) {
         );
     }
     push(&format!("{path}.push"), &pipeline.push, out);
-    guard(&format!("{path}.guard"), &pipeline.guard, out);
+    guard(&format!("{path}.guard"), &pipeline.guard, pipeline.push.max_connections, out);
     retry(&format!("{path}.retry"), &pipeline.retry, out);
     retry_topic::check(path, pipeline, out);
     let claim = format!("{path}.claim");
@@ -244,14 +246,24 @@ fn push(path: &str, push: &Push, out: &mut Complaints) {
         out.add(path, "url", error.to_string(), error.fix());
     }
     out.period(path, "timeout", push.timeout, Period::from_millis(1));
-    out.range(path, "max_connections", push.max_connections, 1, 4096);
+    out.range(path, "max_connections", push.max_connections, 1, CONNECTIONS_MAX);
     if push.token_file.is_some() && push.token_env.is_some() {
         out.add(path, "token_env", "token_file is set as well", "keep one of the two");
     }
 }
 
-fn guard(path: &str, guard: &Guard, out: &mut Complaints) {
+fn guard(path: &str, guard: &Guard, connections: usize, out: &mut Complaints) {
     out.range(path, "concurrency", guard.concurrency.0, 1, CONCURRENCY_MAX);
+    let at_once = guard.concurrency.0;
+    if connections > 0 && at_once as usize > connections {
+        let problem = format!(
+            "{at_once} deliveries at once are more than push.max_connections = {connections}: those beyond would \
+             wait for a connection"
+        );
+        let fix =
+            format!("use at most {connections}, or raise push.max_connections (up to {CONNECTIONS_MAX})");
+        out.add(path, "concurrency", problem, fix);
+    }
     out.range(path, "max_wait", guard.max_wait, Period::from_millis(1), Period::from_secs(3600));
     rate(path, guard.rate, guard.burst, out);
     if guard.burst.is_some() && guard.rate.is_none() {

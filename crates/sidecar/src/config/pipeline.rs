@@ -219,7 +219,7 @@ pub struct Guard {
     pub rate: Option<RatePerSecond>,
     /// Deliveries that may go at once before `rate` bites; by default a tenth of `rate`, at least 1.
     pub burst: Option<RatePerSecond>,
-    /// Deliveries in flight at the same time.
+    /// Deliveries in flight at the same time; at most `push.max_connections`.
     pub concurrency: Concurrency,
     /// Lowers the concurrency when the service slows down or answers 429 or 503, and raises it again.
     pub adaptive: Option<Adaptive>,

@@ -173,6 +173,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\n[pipeline.push]\nurl = \"http://localhost:1/\"\nmax_connections = 0\n[pipeline.guard]\nburst = 5\nconcurrency = 10\nadaptive = { min = 40, max = 20 }\nbreaker = { failure_ratio = nan }\n[pipeline.retry]\nattempts = 0\nbase = \"10s\"\nbudget = { ratio = -1, window = \"1h\" }",
     ),
     (
+        "more deliveries than connections",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush = { url = \"http://localhost:1/\", max_connections = 64 }\nguard.concurrency = 65",
+    ),
+    (
+        "fewer connections than deliveries by default",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush = { url = \"http://localhost:1/\", max_connections = 64 }",
+    ),
+    (
         "times that end a healthy pipeline",
         "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush = { url = \"http://localhost:1/\", timeout = \"1m\" }\nstall_after = \"50ms\"\ngive_up_after = \"1m\"",
     ),

@@ -277,6 +277,11 @@ impl Pipeline {
         self.push.target().to_string()
     }
 
+    /// Connections to the service at the same time.
+    pub fn max_connections(&self) -> usize {
+        self.push.max_connections()
+    }
+
     /// Calls `url` from now on, once its address is found fit. Only `allow_networks` counts: the admin API
     /// names no neighbours.
     ///

@@ -169,13 +169,13 @@ mod tests {
     fn what_the_config_accepts_the_parts_accept() {
         let text = |guard: &str| {
             format!(
-                "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://127.0.0.1:1/\"\n[pipeline.guard]\n{guard}"
+                "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://127.0.0.1:1/\"\npush.max_connections = 4096\n[pipeline.guard]\n{guard}"
             )
         };
         let guards = [
             "",
             "mode = \"shed\"\nrate = 1",
-            "rate = 10_000_000\nburst = 1_000_000\nconcurrency = 1_000_000\nadaptive = { min = 1, max = 1_000_000 }",
+            "rate = 10_000_000\nburst = 1_000_000\nconcurrency = 4096\nadaptive = { min = 1, max = 4096 }",
             "concurrency = 1\nadaptive = { min = 1, max = 1 }\nmax_wait = \"1ms\"",
             "breaker = { failure_ratio = 1.0, window = \"10ms\", min_calls = 1, open_for = \"1ms\", probes = 1_000 }",
             "rate = 10_000_000",

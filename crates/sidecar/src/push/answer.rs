@@ -46,6 +46,18 @@ pub enum PushError {
         /// The start of its body.
         body: String,
     },
+    /// All connections were taken. The record was not sent, so that nothing is said against it or the service.
+    #[error(
+        "not sent: none of the {connections} connections to the service was free within {} ms; \
+         raise push.max_connections, or lower guard.concurrency to it",
+        waited.as_millis()
+    )]
+    Busy {
+        /// How long one was waited for.
+        waited: Duration,
+        /// How many there are.
+        connections: usize,
+    },
     /// No answer within the deadline.
     #[error("no answer within {} ms", .0.as_millis())]
     Timeout(Duration),
@@ -65,7 +77,7 @@ impl Classify for PushError {
     fn class(&self) -> Class {
         match self {
             Self::Refused { .. } | Self::Redirect { .. } => Class::Permanent,
-            Self::Overloaded { .. } => Class::Overload,
+            Self::Overloaded { .. } | Self::Busy { .. } => Class::Overload,
             Self::Failed { .. } | Self::Timeout(_) | Self::Unreachable(_) => Class::Transient,
             Self::Request(_) => Class::Bug,
         }

@@ -33,6 +33,8 @@ use tokio::sync::Semaphore;
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// The longest that an answer body is waited for.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// The part of an attempt's time for which a free connection is waited for: what is sent then has nearly all of it.
+const WAIT_PART: u32 = 10;
 /// How long an idle connection is kept.
 const IDLE_MAX: Duration = Duration::from_mins(1);
 
@@ -138,10 +140,35 @@ impl Push {
         self.route.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn attempt(&self, delivery: &Delivery, remaining: Duration) -> Result<Outcome, PushError> {
+    /// Connections at the same time.
+    pub fn max_connections(&self) -> usize {
+        self.options.max_connections
+    }
+
+    fn remaining(&self, delivery: &Delivery) -> Duration {
+        let left = delivery.context.remaining(self.clock.now()).unwrap_or(Duration::MAX);
+        left.min(self.options.timeout)
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> Result<Outcome, PushError> {
         let route = self.route();
+        let patience = self.remaining(delivery) / WAIT_PART;
         // The semaphore is never closed; if it were, the worst would be one connection too many.
-        let _connection = route.connections.acquire().await;
+        let _connection = tokio::time::timeout(patience, route.connections.acquire())
+            .await
+            .map_err(|_| PushError::Busy { waited: patience, connections: self.options.max_connections })?;
+        let remaining = self.remaining(delivery);
+        tokio::time::timeout(remaining, self.exchange(&route, delivery, remaining))
+            .await
+            .map_err(|_| PushError::Timeout(remaining))?
+    }
+
+    async fn exchange(
+        &self,
+        route: &Route,
+        delivery: &Delivery,
+        remaining: Duration,
+    ) -> Result<Outcome, PushError> {
         let request = request::build(&route.uri, delivery, remaining, self.authorization.as_ref())
             .map_err(PushError::Request)?;
         let response = route.client.request(request).await.map_err(PushError::Unreachable)?;
@@ -153,13 +180,7 @@ impl Push {
 
 impl Handler for Push {
     async fn handle(&self, delivery: &Delivery) -> Outcome {
-        let left = delivery.context.remaining(self.clock.now()).unwrap_or(Duration::MAX);
-        let remaining = left.min(self.options.timeout);
-        match tokio::time::timeout(remaining, self.attempt(delivery, remaining)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Outcome::from_fault(Fault::from(error)),
-            Err(_) => Outcome::from_fault(Fault::from(PushError::Timeout(remaining))),
-        }
+        self.attempt(delivery).await.unwrap_or_else(|error| Outcome::from_fault(Fault::from(error)))
     }
 }
 

@@ -46,6 +46,9 @@ impl Service {
         if status == "hang" {
             std::future::pending::<()>().await;
         }
+        if status == "slow" {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
         let mut response = Response::new(Full::new(Bytes::from("said the service")));
         *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap_or(StatusCode::OK);
         if status == "huge" {
@@ -64,8 +67,12 @@ impl Service {
 }
 
 fn push_to(url: &str, timeout: Duration) -> Push {
+    push_over(4, url, timeout)
+}
+
+fn push_over(max_connections: usize, url: &str, timeout: Duration) -> Push {
     let target = Target::parse(url, Trust::ConfigFile, &[]).expect("a target");
-    let options = PushOptions { timeout, max_connections: 4, token: None };
+    let options = PushOptions { timeout, max_connections, token: None };
     Push::new(target, options, Arc::new(SystemClock::new())).expect("a handler")
 }
 
@@ -160,6 +167,38 @@ async fn the_earlier_deadline_counts() {
     late.context.deadline = Some(Nanos(0));
     let Outcome::Retry(fault) = push.handle(&late).await else { panic!("not a retry") };
     assert!(matches!(fault.error().downcast_ref(), Some(PushError::Timeout(Duration::ZERO))), "{fault}");
+}
+
+/// Waiting in line says nothing against the record or the service: no attempt is counted, and the breaker stays out
+/// of it.
+#[tokio::test]
+async fn no_free_connection_is_overload_and_nothing_is_sent() {
+    let (service, address) = Service::start().await;
+    let push = push_over(1, &format!("http://{address}/"), Duration::from_secs(2));
+    let (asked, waiting) = (delivery("hang"), delivery("200"));
+    let (first, second) = tokio::join!(biased; push.handle(&asked), push.handle(&waiting));
+    let Outcome::Retry(fault) = second else { panic!("not a retry: {second:?}") };
+    assert!(matches!(fault.error().downcast_ref(), Some(PushError::Busy { connections: 1, .. })), "{fault}");
+    assert_eq!(fault.class(), Class::Overload);
+    let Outcome::Retry(fault) = first else { panic!("not a retry: {first:?}") };
+    assert_eq!(fault.class(), Class::Transient, "it was sent, and heard nothing");
+    assert_eq!(service.seen(), 1);
+}
+
+#[tokio::test]
+async fn the_deadline_that_is_told_begins_when_the_request_does() {
+    let (service, address) = Service::start().await;
+    let clock = Arc::new(SystemClock::new());
+    let target = Target::parse(&format!("http://{address}/"), Trust::ConfigFile, &[]).expect("a target");
+    let options = PushOptions { timeout: LONG, max_connections: 1, token: None };
+    let push = Push::new(target, options, clock.clone()).expect("a handler");
+    let (slow, mut waiting) = (delivery("slow"), delivery("200"));
+    waiting.context.deadline = Some(clock.now().plus(Duration::from_secs(10)));
+    let (first, second) = tokio::join!(biased; push.handle(&slow), push.handle(&waiting));
+    assert!(first.is_ack() && second.is_ack(), "{first:?}, {second:?}");
+    let requests = service.requests.lock().expect("lock");
+    let told: u64 = requests[1].1["seawall-deadline-ms"].to_str().expect("text").parse().expect("a number");
+    assert!(told <= 9_700, "{told} ms, of which at least 300 went by in line");
 }
 
 #[tokio::test]
