@@ -28,6 +28,7 @@ use seawall_core::{Clock, Delivery, Fault, Handler, Outcome};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// The most of an answer's body that is read so that its connection can be used again, in bytes.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
@@ -169,11 +170,12 @@ impl Push {
         delivery: &Delivery,
         remaining: Duration,
     ) -> Result<Outcome, PushError> {
+        let until = Instant::now() + remaining;
         let request = request::build(&route.uri, delivery, remaining, self.authorization.as_ref())
             .map_err(PushError::Request)?;
         let response = route.client.request(request).await.map_err(PushError::Unreachable)?;
         let (head, body) = Response::into_parts(response);
-        let start = drain(body, remaining).await;
+        let start = drain(body, until.saturating_duration_since(Instant::now())).await;
         Ok(answer::judge(head.status, &head.headers, || answer::excerpt(&start), self.clock.wall()))
     }
 }
@@ -212,7 +214,7 @@ impl Route {
 
 /// Reads `body` to its end or its bound, and gives its first frame. The verdict is in the status: a body that
 /// breaks or never ends changes nothing but the connection, which is then not used again.
-async fn drain(mut body: Incoming, bound: Duration) -> Bytes {
+async fn drain(mut body: Incoming, left: Duration) -> Bytes {
     let mut start = Bytes::new();
     let read = async {
         let mut bytes = 0;
@@ -227,8 +229,9 @@ async fn drain(mut body: Incoming, bound: Duration) -> Bytes {
             }
         }
     };
-    // Half of the attempt's time, so that a verdict that is already here is not turned into a timeout.
-    let _ = tokio::time::timeout((bound / 2).min(DRAIN_MAX), read).await;
+    // Half of what is left of the attempt's time, so that a verdict that is already here is not turned into a
+    // timeout.
+    let _ = tokio::time::timeout((left / 2).min(DRAIN_MAX), read).await;
     start
 }
 

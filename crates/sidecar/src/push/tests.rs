@@ -201,6 +201,24 @@ async fn the_deadline_that_is_told_begins_when_the_request_does() {
     assert!(told <= 9_700, "{told} ms, of which at least 300 went by in line");
 }
 
+/// The time that an answer's body may take is a part of what is left, not of what there was.
+#[tokio::test]
+async fn a_late_verdict_with_an_endless_body_stands() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n12";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head).await.expect("written");
+        std::future::pending::<()>().await;
+    });
+    let push = push_to(&format!("http://{address}/"), Duration::from_secs(2));
+    let outcome = push.handle(&delivery("200")).await;
+    assert!(outcome.is_ack(), "{outcome:?}");
+    serving.abort();
+}
+
 #[tokio::test]
 async fn an_endless_answer_does_not_fill_memory() {
     let (service, address) = Service::start().await;
