@@ -7,21 +7,56 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use seawall_core::{Header, Record, WallMs};
+use serde::Deserializer as _;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The content type of one event.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 /// The content type of a list of events.
 pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
 
-/// The events of a batch, each still unread.
+/// The events of a batch, each still unread. Of one that holds more than `most`, one more than that: an event of a
+/// byte would cost many times itself, so that what is refused anyway is not read first.
 ///
 /// # Errors
 /// 400 when it is not a JSON array.
-pub fn batch(body: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|e| Problem::bad_request("cloudevents", format!("a batch is a JSON array of events ({e})")))
+pub fn batch(body: &[u8], most: usize) -> Result<Vec<&RawValue>, Problem> {
+    let mut events = Vec::new();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = json.deserialize_seq(Events { most, events: &mut events }).and_then(|()| json.end());
+    match read {
+        Err(e) if events.len() <= most => {
+            Err(Problem::bad_request("cloudevents", format!("a batch is a JSON array of events ({e})")))
+        }
+        _ => Ok(events),
+    }
+}
+
+/// Collects events, and ends with an error at the first beyond `most`.
+struct Events<'a, 'de> {
+    most: usize,
+    events: &'a mut Vec<&'de RawValue>,
+}
+
+impl<'de> Visitor<'de> for Events<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(event) = seq.next_element()? {
+            self.events.push(event);
+            if self.events.len() > self.most {
+                return Err(A::Error::custom("too many events"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The record that one event in JSON stands for.

@@ -220,7 +220,7 @@ pub(crate) fn problem_of(fault: &Fault) -> Problem {
     }
     if let Some(error) = kafka_error(fault) {
         if error.is_too_large() {
-            return event::too_large(detail);
+            return Problem::too_large(detail);
         }
         if error.is_unknown_topic() {
             return Problem::not_found("unknown-topic", detail);
@@ -238,7 +238,7 @@ pub(crate) fn problem_of(fault: &Fault) -> Problem {
             Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full", detail)
                 .after(COME_BACK)
         }
-        Some(LogError::Record(_)) => event::too_large(detail),
+        Some(LogError::Record(_)) => Problem::too_large(detail),
         Some(LogError::UnknownPartition { .. } | LogError::Name(_)) => Problem::bad_request("topic", detail),
         _ if fault.class() == Class::Bug => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", "This is a defect of Seawall", detail)
@@ -262,8 +262,8 @@ fn not_sent(error: &SendError, detail: String) -> Problem {
     let late = |status, title| Problem::new(status, "timed-out", title, detail.clone()).after(COME_BACK);
     match error {
         SendError::Refused { fault, .. } => problem_of(fault),
-        SendError::Record(_) => event::too_large(detail),
-        SendError::TooLarge { bytes, max } => event::too_large(format!(
+        SendError::Record(_) => Problem::too_large(detail),
+        SendError::TooLarge { bytes, max } => Problem::too_large(format!(
             "a record of {bytes} bytes is larger than {max}, the bound of producer.record_max"
         )),
         SendError::Topic(_) => Problem::bad_request("topic", detail),

@@ -1,6 +1,5 @@
 //! Reading a request's body within its bounds: of time, of size as sent, and of size unpacked.
 
-use super::event::too_large;
 use crate::problem::Problem;
 use async_compression::tokio::bufread::GzipDecoder;
 use bytes::{Bytes, BytesMut};
@@ -49,7 +48,7 @@ pub(super) async fn read(
 }
 
 fn over(max: usize) -> Problem {
-    too_large(format!("the body is larger than {max} bytes, the bound of ingest.max_body"))
+    Problem::too_large(format!("the body is larger than {max} bytes, the bound of ingest.max_body"))
 }
 
 async fn collect(mut body: Incoming, max: usize) -> Result<Bytes, Problem> {

@@ -45,11 +45,11 @@ pub fn read(
     match essence.to_ascii_lowercase().as_str() {
         structured::CONTENT_TYPE => one(structured::record(&body, now)),
         structured::BATCH_CONTENT_TYPE => {
-            let events = structured::batch(&body)?;
+            let events = structured::batch(&body, BATCH_RECORDS_MAX)?;
             bounded(events.len())?;
             let record =
                 |event: &serde_json::value::RawValue| keyed(structured::record(event.get().as_bytes(), now));
-            Ok(Intake { records: events.iter().map(|event| record(event)).collect(), batch: true })
+            Ok(Intake { records: events.into_iter().map(record).collect(), batch: true })
         }
         line::CONTENT_TYPE => lines(&body, |line| keyed(line::from_line(&line, now))),
         NDJSON => lines(&body, |line| {
@@ -86,13 +86,9 @@ fn bounded(records: usize) -> Result<(), Problem> {
     }
     if records > BATCH_RECORDS_MAX {
         let detail = format!("the batch holds more than {BATCH_RECORDS_MAX} records; send several");
-        return Err(too_large(detail));
+        return Err(Problem::too_large(detail));
     }
     Ok(())
-}
-
-pub(super) fn too_large(detail: impl Into<String>) -> Problem {
-    Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
 }
 
 /// One event in binary mode, or a plain body.
@@ -180,7 +176,9 @@ fn finish(mut record: Record, key: Option<Bytes>) -> Result<(Record, Token), Pro
     let token = Token::new(id)
         .map_err(|e| Problem::bad_request("token", format!("the id is the idempotency token: {e}")))?;
     record.check().map_err(|error| match error {
-        RecordError::TooLarge { .. } | RecordError::TooManyHeaders { .. } => too_large(error.to_string()),
+        RecordError::TooLarge { .. } | RecordError::TooManyHeaders { .. } => {
+            Problem::too_large(error.to_string())
+        }
         RecordError::NameNotUtf8 { .. } => Problem::bad_request("header", error.to_string()),
     })?;
     Ok((record, token))

@@ -9,10 +9,13 @@
 //! list of `[name, value]` pairs. Read back, `value` may be any JSON: what is no string is taken as its own
 //! text.
 
+mod headers;
+
 use crate::problem::Problem;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use headers::LineHeaders;
 use seawall_core::{Header, Headers, Record, TopicPartition, WallMs};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -70,8 +73,8 @@ struct Line<'a> {
     #[serde(borrow)]
     value: Option<&'a RawValue>,
     value_base64: Option<String>,
-    #[serde(default)]
-    headers: LineHeaders,
+    #[serde(borrow, default)]
+    headers: LineHeaders<'a>,
     timestamp_ms: Option<i64>,
     #[serde(rename = "topic")]
     _topic: Option<String>,
@@ -83,24 +86,11 @@ struct Line<'a> {
     _refused: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "headers as an object, or as [name, value] pairs")]
-enum LineHeaders {
-    Object(Map<String, Value>),
-    Pairs(Vec<(String, Value)>),
-}
-
-impl Default for LineHeaders {
-    fn default() -> Self {
-        Self::Pairs(Vec::new())
-    }
-}
-
 /// The record that `line` stands for. `topic`, `partition`, `offset` and `refused` are ignored, so that what was consumed
 /// can be produced again; without `timestamp_ms`, `now` is taken.
 ///
 /// # Errors
-/// 400, saying what would be right.
+/// 400, saying what would be right; 413 when there are too many headers.
 pub fn from_line(line: &[u8], now: WallMs) -> Result<Record, Problem> {
     let bad = |detail: String| Problem::bad_request("line", detail);
     let line: Line<'_> = serde_json::from_slice(line).map_err(|e| {
@@ -123,17 +113,13 @@ pub fn from_line(line: &[u8], now: WallMs) -> Result<Record, Problem> {
         (None, None) => return Err(bad("a record has a value or a value_base64".to_owned())),
         (Some(_), Some(_)) => return Err(bad("value and value_base64 exclude each other".to_owned())),
     };
-    let pairs = match line.headers {
-        LineHeaders::Object(map) => map.into_iter().collect(),
-        LineHeaders::Pairs(pairs) => pairs,
-    };
     let mut record = Record::new(key, value);
     record.timestamp = line.timestamp_ms.map_or(now, WallMs);
-    for (name, value) in pairs {
-        let value = match (&value, value.get("base64").and_then(Value::as_str)) {
-            (Value::String(text), _) => Bytes::from(text.clone()),
-            (_, Some(text)) => decode("header", text)?,
-            _ => return Err(bad(format!("the header {name:?} is neither text nor {{\"base64\": …}}"))),
+    for (name, raw) in line.headers.bounded()? {
+        let value = match headers::value(raw) {
+            Some(headers::Value::Text(text)) => Bytes::from(text),
+            Some(headers::Value::Base64(text)) => decode("header", &text)?,
+            None => return Err(bad(format!("the header {name:?} is neither text nor {{\"base64\": …}}"))),
         };
         record.headers.push(Header::new(name, value));
     }
@@ -172,6 +158,33 @@ mod tests {
             from_line(br#"{"key":"k","value":{"n":18446744073709551616.10}}"#, WallMs(7)).expect("fine");
         assert_eq!(record.value, r#"{"n":18446744073709551616.10}"#);
         assert_eq!(record.timestamp, WallMs(7));
+    }
+
+    #[test]
+    fn headers_are_counted_and_not_kept_beyond_their_bound() {
+        let object: Vec<String> = (0..500).map(|n| format!("\"h{n}\":[0,0,0]")).collect();
+        let pairs: Vec<String> = (0..500).map(|n| format!("[\"h{n}\",\"x\"]")).collect();
+        for headers in [format!("{{{}}}", object.join(",")), format!("[{}]", pairs.join(","))] {
+            let line = format!("{{\"value\":1,\"headers\":{headers}}}");
+            let problem = from_line(line.as_bytes(), WallMs(0)).expect_err("too many");
+            assert_eq!(problem.status(), 413);
+            assert_eq!(problem.detail(), "record has 500 headers; at most 128 are accepted");
+        }
+    }
+
+    #[test]
+    fn says_what_a_header_would_be() {
+        for (headers, says) in [
+            (r#"{"a":[0,0]}"#, "the header \"a\" is neither text nor {\"base64\": …}"),
+            (r#"{"a":{"base46":"YQ=="}}"#, "the header \"a\" is neither text nor {\"base64\": …}"),
+            (r#"{"a":{"base64":"*"}}"#, "header_base64 is not base64"),
+            ("7", "expected headers as an object, or as [name, value] pairs"),
+            (r#"[["a"]]"#, "headers as an object, or as [name, value] pairs"),
+        ] {
+            let line = format!("{{\"value\":1,\"headers\":{headers}}}");
+            let problem = from_line(line.as_bytes(), WallMs(0)).expect_err(headers);
+            assert!(problem.detail().contains(says), "{headers}: {}", problem.detail());
+        }
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, kind, "The request is malformed", detail)
     }
 
+    /// 413.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
+    }
+
     /// 404.
     pub fn not_found(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, kind, "There is no such thing", detail)
