@@ -32,6 +32,9 @@ struct Reading {
     /// How many records may still be given, over all partitions.
     left: AtomicU64,
     lines: mpsc::Sender<Bytes>,
+    /// That `left` is used up. Ends the wait for what comes later and nothing else: a line that somebody is about to
+    /// send is one of those that were asked for.
+    enough: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -54,7 +57,14 @@ impl Ingest {
         let (lines, mut chunks) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
         let stop = self.stop.child_token();
         let left = AtomicU64::new(limit);
-        let reading = Arc::new(Reading { broker: broker.clone(), follow, left, lines, stop: stop.clone() });
+        let reading = Arc::new(Reading {
+            broker: broker.clone(),
+            follow,
+            left,
+            lines,
+            enough: CancellationToken::new(),
+            stop: stop.clone(),
+        });
         for partition in described.partitions.iter().filter(|p| wanted.is_none_or(|w| w == p.partition)) {
             let from = match query.get("from") {
                 None | Some("start") => partition.start,
@@ -97,7 +107,12 @@ impl Reading {
                     if !self.follow {
                         return;
                     }
-                    match self.broker.await_beyond(&place, next).await {
+                    let beyond = tokio::select! {
+                        biased;
+                        () = self.enough.cancelled() => return,
+                        beyond = self.broker.await_beyond(&place, next) => beyond,
+                    };
+                    match beyond {
                         Ok(_) => continue,
                         Err(error) => return self.fail(&Fault::from(error)).await,
                     }
@@ -136,6 +151,9 @@ impl Reading {
             }
             text.push_str(&line::to_line(place, fetched.offset, &fetched.record, None));
             text.push('\n');
+        }
+        if self.left.load(Ordering::Relaxed) == 0 {
+            self.enough.cancel();
         }
         text.is_empty() || self.lines.send(Bytes::from(text)).await.is_ok()
     }

@@ -170,6 +170,18 @@ async fn a_follower_sees_what_comes_later() {
     assert_eq!(follower.await.expect("ended by its limit").text().lines().count(), 2);
 }
 
+/// The partitions that have nothing more to give must not keep the answer open.
+#[tokio::test]
+async fn a_follower_ends_at_its_limit_where_nothing_comes_later() {
+    let server = server().await;
+    for _ in 0..2 {
+        assert_eq!(server.post(&[("seawall-key", "one")], b"x").await.status, 201);
+    }
+    let path = format!("{PATH}?follow=true&limit=2");
+    let ended = tokio::time::timeout(Duration::from_secs(5), server.get(&path)).await.expect("ended");
+    assert_eq!(ended.text().lines().count(), 2);
+}
+
 /// Method, path, headers; status, and what the problem says.
 type Case = (&'static str, &'static str, Vec<(&'static str, &'static str)>, u16, &'static str);
 
