@@ -1,7 +1,11 @@
 //! A listener that slow and many clients cannot wear down.
 //!
 //! Every connection holds one of a bounded number of places, has a bounded time to send a request head (which
-//! also ends idle connections), and a bounded head. The time for a body is kept by whoever reads it.
+//! also ends idle connections), a bounded head, and a bounded time in which nothing of an answer can be written. The
+//! time for a body is kept by whoever reads it. A client that vanished while its answer had nothing to say is found
+//! by TCP's own probes: no write would.
+
+mod unstalled;
 
 use http::{Request, Response};
 use hyper::body::Body;
@@ -9,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
@@ -19,11 +24,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use unstalled::Unstalled;
 
 /// The largest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 200;
+/// A client that says nothing is probed after this, and then as often; after the system's number of probes without an
+/// answer (nine on Linux) its connection is over.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How long to rest when the system has no more descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -34,13 +44,20 @@ pub struct Bounds {
     pub connections: usize,
     /// A client has this long to send a request head.
     pub header_timeout: Duration,
+    /// A client that takes nothing of its answer for this long has gone.
+    pub write_timeout: Duration,
     /// At shutdown, requests have this long to finish.
     pub drain: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: 1024, header_timeout: Duration::from_secs(10), drain: Duration::from_secs(5) }
+        Self {
+            connections: 1024,
+            header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+        }
     }
 }
 
@@ -147,6 +164,7 @@ async fn serve_connection<A: Answer>(
     stop: CancellationToken,
 ) {
     let _ = stream.set_nodelay(true);
+    let _ = probe(&stream);
     let service = service_fn(move |request| {
         let answer = answer.clone();
         async move { Ok::<_, Infallible>(answer.answer(request).await) }
@@ -156,7 +174,7 @@ async fn serve_connection<A: Answer>(
         .header_read_timeout(bounds.header_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Unstalled::new(stream, bounds.write_timeout)), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
         biased;
@@ -172,6 +190,11 @@ async fn serve_connection<A: Answer>(
     if let Err(error) = served {
         tracing::debug!(%error, "connection ended");
     }
+}
+
+fn probe(stream: &TcpStream) -> io::Result<()> {
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ impl Answer for Hello {
         if request.uri().path() == "/wait" {
             std::future::pending::<()>().await;
         }
+        if request.uri().path() == "/large" {
+            return Response::new(Full::new(Bytes::from(vec![b'x'; 64 << 20])));
+        }
         Response::new(Full::new(Bytes::from_static(b"hello")))
     }
 }
@@ -81,6 +84,36 @@ async fn places_are_bounded_and_come_back() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), served).await.expect("the place came back");
+}
+
+/// One place, and a client that asks for much and takes nothing of it.
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_back() {
+    let bounds = Bounds { connections: 1, write_timeout: Duration::from_millis(200), ..Bounds::default() };
+    let server = hello(bounds).await;
+    let mut deaf = TcpStream::connect(server.addr()).await.expect("connected");
+    deaf.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    let mut first = [0];
+    deaf.read_exact(&mut first).await.expect("the answer has begun");
+    let served = async {
+        while client::raw(server.addr(), b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .is_none()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), served).await.expect("the place came back");
+}
+
+#[tokio::test]
+async fn clients_are_probed() {
+    let (listener, addr) = Listening::bind("127.0.0.1:0".parse().expect("an address")).await.expect("bound");
+    let _client = TcpStream::connect(addr).await.expect("connected");
+    let (stream, _) = listener.accept().await.expect("accepted");
+    assert!(!SockRef::from(&stream).keepalive().expect("told"));
+    probe(&stream).expect("set");
+    assert!(SockRef::from(&stream).keepalive().expect("told"));
 }
 
 #[tokio::test]
