@@ -55,7 +55,7 @@ impl Default for Bounds {
         Self {
             connections: 1024,
             header_timeout: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_mins(2),
             drain: Duration::from_secs(5),
         }
     }

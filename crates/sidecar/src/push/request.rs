@@ -151,8 +151,8 @@ mod tests {
         record.timestamp = WallMs(1_700_000_000_000);
         let headers = headers(record);
         let expected = [
-            ("ce-id", "orders/3/17"),
-            ("x-idempotent-token", "orders/3/17"),
+            ("ce-id", "orders/3/17/1700000000000"),
+            ("x-idempotent-token", "orders/3/17/1700000000000"),
             ("ce-specversion", "1.0"),
             ("ce-source", "/topics/orders"),
             ("ce-type", "seawall.record"),
