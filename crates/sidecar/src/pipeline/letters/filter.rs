@@ -134,7 +134,7 @@ fn walk(
 ) -> Result<(), Fault> {
     for span in letters.look()?.into_iter().filter(|span| span.partition >= first.partition) {
         let number = span.partition;
-        let watermark = letters.watermarks().into_iter().find(|(p, _)| *p == number).map_or(0, |(_, w)| w);
+        let watermark = letters.done().watermark(number);
         let asked = if number == first.partition { first.offset } else { 0 };
         let mut next = asked.max(watermark).max(span.start);
         while next < span.end {

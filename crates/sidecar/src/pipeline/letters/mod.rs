@@ -7,6 +7,7 @@
 //! letter twice: under the same token, which the claim store recognises. So may two processes of one pipeline that
 //! redrive the same letters of a cluster in the same moment.
 
+mod done;
 mod filter;
 mod redrive;
 mod shelf;
@@ -15,11 +16,10 @@ pub use filter::{Choice, LetterId, Page, Search};
 pub use redrive::{Progress, RedriveError};
 
 use crate::destination::Destination;
+use done::Done;
 use seawall_consumer::dead_letter::Provenance;
-use seawall_consumer::track::{OffsetSet, codec};
-use seawall_core::{Fault, Fetched, Offset, Position, Record};
+use seawall_core::{Fault, Fetched, Offset, Record};
 use shelf::Shelf;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,51 +37,8 @@ pub struct Letters {
     topic: Arc<str>,
     shelf: Shelf,
     place: Destination,
-    done: Mutex<BTreeMap<u32, Settled>>,
+    done: Mutex<Done>,
     redrive: Mutex<Progress>,
-}
-
-/// What was redriven or purged of a partition.
-#[derive(Default)]
-struct Settled {
-    /// The lowest offset not done with.
-    watermark: Offset,
-    /// What is done with at or above it.
-    beyond: OffsetSet,
-}
-
-impl Settled {
-    /// Adds what is written down; a set that does not read is forgotten, which only lists letters again.
-    fn learn(&mut self, position: &Position) {
-        let told = codec::decode(position).unwrap_or_default();
-        self.watermark = self.watermark.max(position.watermark);
-        for (from, to) in told.runs(self.watermark) {
-            self.beyond.insert_range(from, to);
-        }
-        self.advance();
-    }
-
-    fn advance(&mut self) {
-        self.watermark = self.beyond.first_absent(self.watermark);
-        self.beyond.forget_below(self.watermark);
-    }
-
-    fn holds(&self, offset: Offset) -> bool {
-        offset < self.watermark || self.beyond.contains(offset)
-    }
-
-    fn add(&mut self, offset: Offset) -> bool {
-        if offset < self.watermark || !self.beyond.insert(offset) {
-            return false;
-        }
-        self.advance();
-        true
-    }
-
-    fn position(&self) -> Position {
-        let beyond = self.beyond.count_from(self.watermark);
-        codec::encode(self.watermark, &self.beyond, beyond, BEYOND_BYTES_MAX).position
-    }
 }
 
 /// One dead letter.
@@ -144,21 +101,15 @@ impl Letters {
 
     /// What is there now, once what is written down of it is known.
     fn look(&self) -> Result<Vec<shelf::Span>, Fault> {
-        let spans = self.shelf.spans()?;
-        self.learn(&spans)?;
-        Ok(spans)
-    }
-
-    fn learn(&self, spans: &[shelf::Span]) -> Result<(), Fault> {
-        let written = self.shelf.positions()?;
-        let mut done = self.done();
-        for span in spans {
-            done.entry(span.partition).or_default();
+        let before = self.done().ends();
+        let found = self.shelf.look()?;
+        let stale = self.done().learn(&before, &found);
+        if !stale.is_empty() {
+            tracing::warn!(topic = %self.topic, partitions = ?stale.iter().map(|(partition, _)| partition).collect::<Vec<_>>(),
+                "the dead letters end before those that were done with: the topic was made anew, or cut; what it holds counts as new");
+            self.shelf.commit(&stale)?;
         }
-        for (partition, position) in &written {
-            done.entry(*partition).or_default().learn(position);
-        }
-        Ok(())
+        Ok(found.spans)
     }
 
     /// Their topic.
@@ -169,12 +120,7 @@ impl Letters {
     /// How many there are; on a cluster, as of the last look, a moment ago.
     pub fn count(&self) -> u64 {
         let done = self.done();
-        let left = self.shelf.seen().into_iter().map(|span| {
-            let Some(settled) = done.get(&span.partition) else { return span.end - span.start };
-            let from = settled.watermark.max(span.start);
-            span.end.saturating_sub(from).saturating_sub(settled.beyond.count_from(from))
-        });
-        left.sum()
+        self.shelf.seen().into_iter().map(|span| done.left(span)).sum()
     }
 
     /// The letter at `id`, unless it is done with or was never there. Blocks.
@@ -215,35 +161,34 @@ impl Letters {
             purged += u64::from(self.settle(letter.id));
             Ok(true)
         })?;
-        self.commit()?;
-        self.shelf.free(&self.watermarks())?;
+        let below = self.commit()?;
+        self.shelf.free(&below)?;
         Ok(purged)
     }
 
     fn is_done(&self, id: LetterId) -> bool {
-        let done = self.done();
-        done.get(&id.partition).is_none_or(|settled| settled.holds(id.offset))
+        self.done().holds(id.partition, id.offset)
     }
 
     /// Remembers that `id` is done with, in memory. False when it was already.
     fn settle(&self, id: LetterId) -> bool {
-        let mut done = self.done();
-        done.get_mut(&id.partition).is_some_and(|settled| settled.add(id.offset))
+        self.done().add(id.partition, id.offset)
     }
 
-    /// Makes what was settled durable, beside what others have written down since. Blocks.
-    fn commit(&self) -> Result<(), Fault> {
-        self.learn(&[])?;
-        let positions: Vec<(u32, Position)> =
-            self.done().iter().map(|(partition, settled)| (*partition, settled.position())).collect();
-        self.shelf.commit(&positions)
+    /// Makes what was settled durable, beside what others have written down since. Below which offsets everything is done
+    /// with, of the letters that are there now. Blocks.
+    fn commit(&self) -> Result<Vec<(u32, Offset)>, Fault> {
+        let spans = self.look()?;
+        let positions = self.done().positions(&spans);
+        self.shelf.commit(&positions)?;
+        let held = |(partition, watermark): &(u32, Offset)| {
+            spans.iter().any(|span| span.partition == *partition && *watermark <= span.end)
+        };
+        let watermarks = positions.into_iter().map(|(partition, position)| (partition, position.watermark));
+        Ok(watermarks.filter(held).collect())
     }
 
-    fn watermarks(&self) -> Vec<(u32, Offset)> {
-        self.done().iter().map(|(partition, settled)| (*partition, settled.watermark)).collect()
-    }
-
-    fn done(&self) -> MutexGuard<'_, BTreeMap<u32, Settled>> {
+    fn done(&self) -> MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

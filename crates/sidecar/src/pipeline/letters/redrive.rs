@@ -127,7 +127,7 @@ impl Letters {
         }
         let committing = self.clone();
         match tokio::task::spawn_blocking(move || committing.commit()).await {
-            Ok(committed) => committed,
+            Ok(committed) => committed.map(drop),
             Err(error) => Err(Fault::new(Class::Bug, error)),
         }
     }

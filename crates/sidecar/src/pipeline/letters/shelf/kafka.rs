@@ -1,7 +1,7 @@
 //! Letters in a topic of a Kafka cluster. Other processes of the same pipeline look at the same letters, so what
 //! they wrote down is read again before anything is decided by it.
 
-use super::Span;
+use super::{Found, Span};
 use crate::cluster::{ANSWER_WITHIN, Cluster};
 use seawall_core::{Batch, Fault, Limit, Offset, Position, TopicPartition};
 use seawall_kafka::{Bookmark, Reader};
@@ -41,10 +41,11 @@ impl KafkaShelf {
         lock(&self.seen).clone()
     }
 
-    pub(super) fn spans(&self) -> Result<Vec<Span>, Fault> {
+    pub(super) fn look(&self) -> Result<Found, Fault> {
         let admin = self.cluster.admin();
         let topic = self.runtime.block_on(admin.existing_topic(&self.topic))?;
         let partitions: Vec<_> = topic.partitions.iter().map(|p| self.at(p.number)).collect();
+        let written = lock(&self.done).read(&partitions)?;
         let spans = self.runtime.block_on(admin.spans_of_all(&partitions))?;
         let span = |(at, span): (TopicPartition, seawall_kafka::admin::Span)| Span {
             partition: at.partition,
@@ -53,17 +54,12 @@ impl KafkaShelf {
         };
         let spans: Vec<Span> = spans.into_iter().map(span).collect();
         lock(&self.seen).clone_from(&spans);
-        Ok(spans)
+        let written = written.into_iter().map(|(at, position)| (at.partition, position)).collect();
+        Ok(Found { written, spans })
     }
 
     pub(super) fn fetch(&self, span: Span, from: Offset, limit: Limit) -> Result<Batch, Fault> {
         Ok(lock(&self.reader).read(&self.at(span.partition), from, span.end, limit)?)
-    }
-
-    pub(super) fn positions(&self) -> Result<Vec<(u32, Position)>, Fault> {
-        let partitions: Vec<_> = self.seen().iter().map(|span| self.at(span.partition)).collect();
-        let positions = lock(&self.done).read(&partitions)?;
-        Ok(positions.into_iter().map(|(at, position)| (at.partition, position)).collect())
     }
 
     /// Keeps the cluster from forgetting what is written down.

@@ -21,6 +21,15 @@ pub(super) struct Span {
     pub(super) end: Offset,
 }
 
+/// What a look finds.
+pub(super) struct Found {
+    /// What is written down of each partition. Read first: where the end of a partition lies below, it is not the one that
+    /// this was written of.
+    pub(super) written: Vec<(u32, Position)>,
+    /// What each partition holds now.
+    pub(super) spans: Vec<Span>,
+}
+
 /// One topic of dead letters and the positions of the group that is done with them. Everything but [`Shelf::seen`]
 /// blocks, for a disk or a broker.
 pub(super) enum Shelf {
@@ -50,11 +59,12 @@ impl Shelf {
         }
     }
 
-    /// What each partition holds now.
-    pub(super) fn spans(&self) -> Result<Vec<Span>, Fault> {
+    /// What each partition holds now, and what is written down of it. Of the log, what was there when it was opened: nobody
+    /// else writes.
+    pub(super) fn look(&self) -> Result<Found, Fault> {
         match self {
-            Self::Log(shelf) => shelf.spans(),
-            Self::Kafka(shelf) => shelf.spans(),
+            Self::Log(shelf) => Ok(Found { written: shelf.positions(), spans: shelf.spans()? }),
+            Self::Kafka(shelf) => shelf.look(),
         }
     }
 
@@ -64,14 +74,6 @@ impl Shelf {
         match self {
             Self::Log(shelf) => shelf.fetch(span.partition, from, CHUNK),
             Self::Kafka(shelf) => shelf.fetch(span, from, CHUNK),
-        }
-    }
-
-    /// What is written down of each partition. Of the log, what was there when it was opened: nobody else writes.
-    pub(super) fn positions(&self) -> Result<Vec<(u32, Position)>, Fault> {
-        match self {
-            Self::Log(shelf) => Ok(shelf.positions()),
-            Self::Kafka(shelf) => shelf.positions(),
         }
     }
 
