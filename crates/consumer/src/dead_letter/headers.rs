@@ -20,9 +20,12 @@ pub const ORIGIN_OFFSET: &str = "seawall-dlq-origin-offset";
 pub const TOKEN: &str = "seawall-dlq-token";
 /// The pipeline that gave up.
 pub const PIPELINE: &str = "seawall-dlq-pipeline";
+/// The timestamp that the record had before, in milliseconds since the Unix epoch. As a dead letter it has the time at which it
+/// was sent there: brokers judge by it what is too old to be kept.
+pub const TIMESTAMP_MS: &str = "seawall-dlq-timestamp-ms";
 
 /// All of them: what a redrive takes off again.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     ERROR,
     CLASS,
     ATTEMPTS,
@@ -33,4 +36,5 @@ pub const ALL: [&str; 10] = [
     ORIGIN_OFFSET,
     TOKEN,
     PIPELINE,
+    TIMESTAMP_MS,
 ];

@@ -113,8 +113,19 @@ impl Provenance {
         put(headers::PIPELINE, Bytes::from(self.pipeline.clone()));
     }
 
-    /// Takes the story off again, for a redrive; the record's own headers stay.
+    /// Makes `record` a dead letter that is sent at `wall`: with its story, the time of now, and its own time in a header.
+    pub fn bury(&self, record: &mut Record, wall: WallMs) {
+        self.write_to(record);
+        record.headers.push(Header::new(headers::TIMESTAMP_MS, Bytes::from(record.timestamp.to_string())));
+        record.timestamp = wall;
+    }
+
+    /// Takes the story off again, for a redrive; the record's own headers stay, and it has its own time again, where that
+    /// is told.
     pub fn strip(record: &mut Record) {
+        if let Ok(before) = number(record, headers::TIMESTAMP_MS) {
+            record.timestamp = WallMs(before);
+        }
         for name in headers::ALL {
             record.headers.remove(name);
         }
@@ -197,8 +208,24 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_letter_has_the_time_of_its_death_and_tells_its_own() {
+        let mut record = Record { timestamp: WallMs(7), ..Record::new(Bytes::from_static(b"k"), "v") };
+        let before = record.clone();
+        story().bury(&mut record, WallMs(61_500));
+        assert_eq!(record.timestamp, WallMs(61_500), "or the topic takes it for too old to be kept");
+        assert_eq!(record.headers.get_str(headers::TIMESTAMP_MS), Some("7"));
+        assert_eq!(Provenance::from_record(&record), Ok(story()));
+        Provenance::strip(&mut record);
+        assert_eq!(record, before);
+        story().write_to(&mut record);
+        Provenance::strip(&mut record);
+        assert_eq!(record, before, "a letter of an earlier version");
+    }
+
+    #[test]
     fn every_missing_and_malformed_header_is_named() {
-        for name in headers::ALL {
+        // Of the time nothing is decided, and letters of earlier versions do not tell it.
+        for name in headers::ALL.into_iter().filter(|name| *name != headers::TIMESTAMP_MS) {
             let mut record = Record::default();
             story().write_to(&mut record);
             record.headers.remove(name);
@@ -220,9 +247,9 @@ mod tests {
         let id = std::iter::once(Header::new(TOKEN_HEADER, "id"));
         let headers = id.chain(record.headers.iter().skip(1).cloned()).collect();
         let mut named = Record { headers, ..Record::default() };
-        long.write_to(&mut named);
+        long.bury(&mut named, WallMs(1));
         assert_eq!((named.headers.len(), named.headers.get_str(TOKEN_HEADER)), (HEADERS_MAX, Some("id")));
-        long.write_to(&mut record);
+        long.bury(&mut record, WallMs(1));
         assert_eq!((record.check(), record.headers.len()), (Ok(()), HEADERS_MAX - 1), "and an id has room");
         let read = Provenance::from_record(&record).expect("whole");
         assert!(read.error.len() <= ERROR_BYTES_MAX && !read.error.contains(['\r', '\n']));

@@ -118,7 +118,7 @@ where
         let mut record = item.record.clone();
         let topic = match &away.to {
             To::DeadLetters(topic) => {
-                provenance.write_to(&mut record);
+                provenance.bury(&mut record, wall);
                 topic
             }
             To::RetryTopic(topic, until) => {

@@ -51,6 +51,7 @@ async fn a_poison_record_becomes_a_dead_letter_with_its_story_and_its_key_goes_o
     let broker = Broker::default();
     let mut poison = keyed("a", "poison");
     poison.headers.push(seawall_core::Header::new("ce-id", "order-1"));
+    poison.timestamp = seawall_core::WallMs(7);
     broker.produce(&orders(), poison);
     broker.produce(&orders(), keyed("a", "fine"));
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -85,6 +86,8 @@ async fn a_poison_record_becomes_a_dead_letter_with_its_story_and_its_key_goes_o
     assert!(story.last_failed.0 - story.first_failed.0 >= 150, "two back-offs lie between");
     assert_eq!(record.headers.get_str("ce-id"), Some("order-1"));
     assert!(record.headers.get(headers::TOKEN).is_some());
+    assert_eq!(record.headers.get_str(headers::TIMESTAMP_MS), Some("7"));
+    assert!(record.timestamp >= story.last_failed, "a topic keeps it from when it was sent on");
 }
 
 /// While the sink refuses, the record stays unsettled: a dead letter is confirmed before it is acknowledged.

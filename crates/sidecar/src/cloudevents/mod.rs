@@ -22,3 +22,11 @@ pub const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 pub const SPEC_VERSION: &str = "1.0";
 /// The attribute that carries a record's key.
 pub const PARTITION_KEY: &str = "ce-partitionkey";
+/// The attribute that says when it happened.
+pub const TIME: &str = "ce-time";
+
+/// The time attribute of a record without one: when it was written, if that is known.
+pub fn time_of(record: &seawall_core::Record) -> Option<String> {
+    let millis = Some(record.timestamp.0).filter(|millis| *millis > 0)?;
+    jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_string())
+}

@@ -159,7 +159,8 @@ impl Pipeline {
         let store = open_store(config, data, clock.clone())?;
         let (source, membership) = open_source(config, places, clock.clone())?;
         let dead_letters = places.choose(&config.source, Use::Letters);
-        let letters = Letters::open(&dead_letters, &config.name, &config.dead_letter_topic())
+        let topic = config.dead_letter_topic();
+        let letters = Letters::open(&dead_letters, &config.name, &topic, clock.clone())
             .map_err(PipelineError::Letters)?;
         let consumer_options = options::consumer(config);
         // The store is chosen here, the consumer is made for each choice: a pipeline without claims pays none.

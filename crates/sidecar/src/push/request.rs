@@ -1,7 +1,9 @@
 //! The request that carries one delivery: a CloudEvent in binary mode, and what protects its effect.
 
 use crate::cloudevents::codec::{encode_name, encode_value};
-use crate::cloudevents::{ATTRIBUTE_PREFIX, CONTENT_TYPE, PARTITION_KEY, SPEC_VERSION, TRACE_HEADERS};
+use crate::cloudevents::{
+    ATTRIBUTE_PREFIX, CONTENT_TYPE, PARTITION_KEY, SPEC_VERSION, TIME, TRACE_HEADERS, time_of,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
@@ -12,7 +14,7 @@ const CE_ID: HeaderName = HeaderName::from_static("ce-id");
 const CE_SOURCE: HeaderName = HeaderName::from_static("ce-source");
 const CE_TYPE: HeaderName = HeaderName::from_static("ce-type");
 const CE_SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
-const CE_TIME: HeaderName = HeaderName::from_static("ce-time");
+const CE_TIME: HeaderName = HeaderName::from_static(TIME);
 const CE_PARTITIONKEY: HeaderName = HeaderName::from_static(PARTITION_KEY);
 const TOKEN: HeaderName = HeaderName::from_static("x-idempotent-token");
 const TOPIC: HeaderName = HeaderName::from_static("seawall-topic");
@@ -111,10 +113,9 @@ fn event_attributes(headers: &mut HeaderMap, delivery: &Delivery) -> Result<(), 
         headers.try_insert(CE_TYPE, HeaderValue::from_static(TYPE_DEFAULT))?;
     }
     if !headers.contains_key(&CE_TIME)
-        && record.timestamp.0 > 0
-        && let Ok(time) = jiff::Timestamp::from_millisecond(record.timestamp.0)
+        && let Some(time) = time_of(record)
     {
-        headers.try_insert(CE_TIME, encode_value(&Bytes::from(time.to_string())))?;
+        headers.try_insert(CE_TIME, encode_value(&Bytes::from(time)))?;
     }
     if let Some(key) = &record.key {
         headers.try_insert(CE_PARTITIONKEY, encode_value(key))?;

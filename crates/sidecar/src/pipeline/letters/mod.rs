@@ -18,7 +18,7 @@ pub use redrive::{Progress, RedriveError};
 use crate::destination::Destination;
 use done::Done;
 use seawall_consumer::dead_letter::Provenance;
-use seawall_core::{Fault, Fetched, Offset, Record};
+use seawall_core::{Clock, Fault, Fetched, Offset, Record};
 use shelf::Shelf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,6 +39,7 @@ pub struct Letters {
     place: Destination,
     done: Mutex<Done>,
     redrive: Mutex<Progress>,
+    clock: Arc<dyn Clock>,
 }
 
 /// One dead letter.
@@ -58,7 +59,12 @@ impl Letters {
     ///
     /// # Errors
     /// What the log or the client says.
-    pub fn open(place: &Destination, pipeline: &str, topic: &str) -> Result<Arc<Self>, Fault> {
+    pub fn open(
+        place: &Destination,
+        pipeline: &str,
+        topic: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, Fault> {
         let shelf = Shelf::open(place, &format!("{pipeline}.redriven"), topic)?;
         let letters = Arc::new(Self {
             topic: Arc::from(topic),
@@ -66,6 +72,7 @@ impl Letters {
             done: Mutex::default(),
             redrive: Mutex::new(Progress::default()),
             shelf,
+            clock,
         });
         match place {
             Destination::Log(_) => drop(letters.look()?),

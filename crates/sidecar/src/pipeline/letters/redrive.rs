@@ -2,6 +2,7 @@
 
 use super::filter::{self, Choice};
 use super::{Letter, Letters};
+use crate::cloudevents::{TIME, time_of};
 use seawall_consumer::dead_letter::Provenance;
 use seawall_core::token::TOKEN_HEADER;
 use seawall_core::{Class, Classify, Fault, Header, Outgoing, Record, Sink};
@@ -138,7 +139,7 @@ impl Letters {
         progress.error = Some(why.to_owned());
     }
 
-    /// The letter as a record of its origin again, under its old token.
+    /// The letter as a record of its origin again, of now, under its old token.
     fn revive(&self, letter: Letter) -> Option<(super::LetterId, Outgoing)> {
         let story = letter.story?;
         let mut record: Record = letter.record;
@@ -146,6 +147,13 @@ impl Letters {
         record.headers.set(Header::new(TOKEN_HEADER, story.token.as_bytes().clone()));
         let from = format!("{}/{}/{}", self.topic, letter.id.partition, letter.id.offset);
         record.headers.set(Header::new(REDRIVEN_FROM, from));
+        // A topic judges by the timestamp what is too old to be kept; when the event happened does not change.
+        if record.headers.get(TIME).is_none()
+            && let Some(time) = time_of(&record)
+        {
+            record.headers.push(Header::new(TIME, time));
+        }
+        record.timestamp = self.clock.wall();
         Some((letter.id, Outgoing { topic: story.origin.topic, partition: None, record }))
     }
 }
@@ -157,3 +165,6 @@ impl Drop for Ending {
         self.0.progress_mut().running = false;
     }
 }
+
+#[cfg(test)]
+mod tests;
