@@ -2,6 +2,7 @@
 
 use super::{Letter, Letters, letter};
 use seawall_core::{Fault, Offset};
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// The most letters on a page.
@@ -70,7 +71,7 @@ impl Choice {
     /// How many letters it can mean at most, where that is known.
     pub fn bound(&self) -> Option<u64> {
         match self {
-            Self::Ids(ids) => Some(ids.len() as u64),
+            Self::Ids(ids) => Some(ids.iter().collect::<BTreeSet<_>>().len() as u64),
             Self::Text(_) | Self::All => None,
         }
     }
@@ -109,7 +110,8 @@ pub(super) fn each(
     match choice {
         Choice::Ids(ids) => {
             let spans = letters.look()?;
-            for id in ids {
+            let mut asked = BTreeSet::new();
+            for id in ids.iter().filter(|id| asked.insert(**id)) {
                 if let Some(letter) = letters.find(&spans, *id)?
                     && !take(letter)?
                 {

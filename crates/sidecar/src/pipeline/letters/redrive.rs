@@ -9,6 +9,7 @@ use seawall_core::{Class, Classify, Fault, Header, Outgoing, Record, Sink};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// Where a redriven record came from: `topic/partition/offset` of its letter.
 pub(crate) const REDRIVEN_FROM: &str = "seawall-redriven-from";
@@ -88,13 +89,11 @@ impl Letters {
         let reader = tokio::task::spawn_blocking(move || {
             filter::each(&reading, &choice, |letter| Ok(found.blocking_send(letter).is_ok()))
         });
-        let per_tick = (f64::from(rate) * TICK.as_secs_f64()).ceil().clamp(1.0, BATCH_MAX as f64);
-        let tick = Duration::from_secs_f64(per_tick / f64::from(rate.max(1)));
-        let mut pace = tokio::time::interval(tick);
+        let (mut pace, per_tick) = pace(rate);
         loop {
             pace.tick().await;
-            let mut batch = Vec::with_capacity(per_tick as usize);
-            if letters.recv_many(&mut batch, per_tick as usize).await == 0 {
+            let mut batch = Vec::with_capacity(per_tick);
+            if letters.recv_many(&mut batch, per_tick).await == 0 {
                 break;
             }
             self.send_back(batch).await?;
@@ -108,7 +107,8 @@ impl Letters {
     /// Appends `batch` to its origins, then remembers durably what got a receipt.
     async fn send_back(self: &Arc<Self>, batch: Vec<Letter>) -> Result<(), Fault> {
         let (mut places, mut outgoing) = (Vec::new(), Vec::new());
-        for letter in batch {
+        // A purge may have come since they were read.
+        for letter in batch.into_iter().filter(|letter| !self.is_done(letter.id)) {
             match self.revive(letter) {
                 Some((id, record)) => {
                     places.push(id);
@@ -156,6 +156,14 @@ impl Letters {
         record.timestamp = self.clock.wall();
         Some((letter.id, Outgoing { topic: story.origin.topic, partition: None, record }))
     }
+}
+
+/// When the next letters are to be sent back, and how many at most. What was late is not made up for.
+fn pace(rate: u32) -> (Interval, usize) {
+    let per_tick = (f64::from(rate) * TICK.as_secs_f64()).ceil().clamp(1.0, BATCH_MAX as f64);
+    let mut pace = tokio::time::interval(Duration::from_secs_f64(per_tick / f64::from(rate.max(1))));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    (pace, per_tick as usize)
 }
 
 struct Ending(Arc<Letters>);

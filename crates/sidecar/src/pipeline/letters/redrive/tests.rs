@@ -48,7 +48,8 @@ impl House {
             pipeline: "orders".into(),
         };
         story.bury(&mut record, self.clock.wall());
-        let sent = self.broker.send(vec![Outgoing { topic: "orders.dlq".into(), partition: Some(0), record }]);
+        let sent =
+            self.broker.send(vec![Outgoing { topic: "orders.dlq".into(), partition: Some(0), record }]);
         assert!(sent.await.iter().all(Result::is_ok));
     }
 
@@ -84,4 +85,35 @@ async fn a_redriven_record_is_of_now_and_the_same_event() {
     assert_eq!(record.headers.get_str(TIME), Some("2023-11-14T22:13:20Z"));
     assert_eq!(record.headers.get_str(TOKEN_HEADER), Some(token(0).as_str()));
     assert!(record.headers.iter().all(|header| !header.name().starts_with("seawall-dlq-")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_is_purged_while_it_waits_is_not_sent_back() {
+    let house = House::with(3).await;
+    let waiting = [0, 1, 2].map(|n| house.letters.get(id(n)).expect("read").expect("there")).to_vec();
+    assert_eq!(house.letters.purge(&Choice::Ids(vec![id(1)])).expect("purged"), 1);
+    house.letters.send_back(waiting).await.expect("sent");
+    let redriven = house.redriven();
+    let tokens: Vec<_> = redriven.iter().map(|f| f.record.headers.get_str(TOKEN_HEADER).unwrap()).collect();
+    assert_eq!(tokens, [token(0).as_str(), token(2).as_str()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_is_named_twice_is_sent_back_once() {
+    let house = House::with(2).await;
+    let progress = house.redrive(Choice::Ids(vec![id(1), id(0), id(1)])).await;
+    assert_eq!((progress.count, progress.redriven, progress.failed), (2, 2, 0));
+    assert_eq!(house.redriven().len(), 2);
+}
+
+#[tokio::test]
+async fn a_pace_that_was_held_up_does_not_hurry() {
+    let (mut pace, per_tick) = pace(20);
+    assert_eq!(per_tick, 2);
+    pace.tick().await;
+    tokio::time::sleep(TICK * 4).await;
+    let late = tokio::time::Instant::now();
+    pace.tick().await;
+    pace.tick().await;
+    assert!(late.elapsed() >= TICK, "{:?}", late.elapsed());
 }
