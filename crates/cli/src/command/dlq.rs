@@ -221,13 +221,22 @@ async fn redrive(client: &Client, path: &str, order: &Value, format: Format) -> 
         Format::Json => output::data(format_args!("{progress}"))?,
         Format::Text => output::data(format_args!("{} redriven", progress["redriven"]))?,
     }
-    match progress["error"].as_str() {
-        None => Ok(()),
-        Some(error) => Err(Failure::environment(format_args!(
-            "{} letters stay where they are, the last because: {error}",
-            progress["failed"]
-        ))),
+    ended(&progress)
+}
+
+/// What came of a redrive that is over.
+fn ended(progress: &Value) -> Outcome {
+    let Some(error) = progress["error"].as_str() else { return Ok(()) };
+    if progress["ended_early"] == true {
+        return Err(Failure::environment(format_args!(
+            "the redrive ended early, after {} letters; what is left stays where it is: {error}",
+            progress["redriven"]
+        )));
     }
+    Err(Failure::environment(format_args!(
+        "{} letters stay where they are, the last because: {error}",
+        progress["failed"]
+    )))
 }
 
 fn base(pipeline: &str) -> String {
@@ -302,5 +311,15 @@ mod tests {
         let id: Id = "3/17".parse().unwrap();
         assert_eq!((id.partition, id.offset), (3, 17));
         assert!("3-17".parse::<Id>().unwrap_err().contains("PARTITION/OFFSET"));
+    }
+
+    #[test]
+    fn a_redrive_that_broke_off_is_told_from_letters_that_stay() {
+        let told = |progress| ended(&progress).expect_err("an error").to_string();
+        assert!(ended(&json!({ "redriven": 7, "failed": 0, "ended_early": false, "error": null })).is_ok());
+        let early = told(json!({ "redriven": 7, "failed": 0, "ended_early": true, "error": "no answer" }));
+        assert!(early.contains("ended early, after 7") && early.contains("no answer"), "{early}");
+        let some = told(json!({ "redriven": 7, "failed": 2, "ended_early": false, "error": "too large" }));
+        assert!(some.starts_with("2 letters stay") && some.contains("too large"), "{some}");
     }
 }

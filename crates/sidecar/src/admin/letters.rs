@@ -191,6 +191,7 @@ fn progress_json(progress: &Progress) -> Value {
         "count": progress.count,
         "redriven": progress.redriven,
         "failed": progress.failed,
+        "ended_early": progress.ended_early,
         "error": progress.error,
     })
 }

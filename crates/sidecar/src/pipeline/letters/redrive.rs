@@ -29,6 +29,8 @@ pub struct Progress {
     pub redriven: u64,
     /// Letters left where they are, for `error`.
     pub failed: u64,
+    /// Whether it ended before its end: what it did not come to stays where it is, too.
+    pub ended_early: bool,
     /// What the last failure was.
     pub error: Option<String>,
 }
@@ -74,10 +76,8 @@ impl Letters {
         let letters = self.clone();
         tokio::spawn(async move {
             // Dropped at whatever end, so that a redrive cannot stay under way for ever.
-            let ending = Ending(letters.clone());
-            if let Err(fault) = letters.run(choice, rate).await {
-                letters.progress_mut().error = Some(fault.to_string());
-            }
+            let mut ending = Ending { letters: letters.clone(), early: Some("a defect of Seawall".into()) };
+            ending.early = letters.run(choice, rate).await.err().map(|fault| fault.to_string());
             drop(ending);
         });
         Ok(())
@@ -166,11 +166,19 @@ fn pace(rate: u32) -> (Interval, usize) {
     (pace, per_tick as usize)
 }
 
-struct Ending(Arc<Letters>);
+struct Ending {
+    letters: Arc<Letters>,
+    /// Why it ends before its end, if it does.
+    early: Option<String>,
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.progress_mut().running = false;
+        let mut progress = self.letters.progress_mut();
+        progress.running = false;
+        if let Some(why) = self.early.take() {
+            (progress.ended_early, progress.error) = (true, Some(why));
+        }
     }
 }
 

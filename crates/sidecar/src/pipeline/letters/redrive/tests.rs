@@ -117,3 +117,13 @@ async fn a_pace_that_was_held_up_does_not_hurry() {
     pace.tick().await;
     assert!(late.elapsed() >= TICK, "{:?}", late.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redrive_that_broke_off_says_so() {
+    let house = House::with(2).await;
+    let whole = house.redrive(Choice::Ids(vec![id(0)])).await;
+    assert_eq!((whole.ended_early, whole.error), (false, None));
+    house.broker.close().expect("closed");
+    let broken = house.redrive(Choice::All).await;
+    assert!(broken.ended_early && broken.error.is_some(), "{broken:?}");
+}
