@@ -40,18 +40,19 @@ impl KafkaSink {
         let until = self.patience.map(|patience| Instant::now() + patience);
         let company = self.narrow.wide_call();
         let ways = self.narrow.among(records);
-        let mut work = Work { records, answers: vec![None; records.len()], until };
-        if ways.is_empty() {
+        let mut work = if ways.is_empty() {
             let answers = self.write_at_once(records, company).await;
             if !answers.iter().any(narrow::is_of_batch) {
                 return answers;
             }
-            work.answers = answers.into_iter().map(Some).collect();
+            Work { records, answers: answers.into_iter().map(Some).collect(), until }
         } else {
+            let mut work = Work { records, answers: vec![None; records.len()], until };
             let is_wide = |place: &usize| !ways.iter().any(|(topic, _)| *topic == records[*place].topic);
             let wide: Vec<usize> = (0..records.len()).filter(is_wide).collect();
             self.write_piece(&mut work, &wide, company).await;
-        }
+            work
+        };
         self.heed(&mut work);
         for (topic, way) in self.narrow.among(records) {
             self.write_narrow(&mut work, &topic, &way).await;
