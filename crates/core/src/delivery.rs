@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::record::Record;
 use crate::source::{Generation, Offset, TopicPartition};
-use crate::token::{TOKEN_HEADER, Token};
+use crate::token::Token;
 
 /// Grows with each claim of a token: an effect stamped with an older fence than the store has seen comes
 /// from an owner that lost its lease, and is refused.
@@ -33,11 +33,6 @@ impl Delivery {
     /// The record's own token where it carries a valid one, else the token of its origin. The same on every
     /// attempt.
     pub fn token(&self) -> Token {
-        self.record.headers.get(TOKEN_HEADER).and_then(|bytes| Token::new(bytes.clone()).ok()).unwrap_or_else(
-            || {
-                let written = self.record.timestamp;
-                Token::of_origin(&self.origin.topic, self.origin.partition, self.offset, written)
-            },
-        )
+        Token::of_record(&self.record, &self.origin, self.offset)
     }
 }

@@ -1,6 +1,8 @@
 //! The idempotency token: one name for one intended effect, the same on every attempt.
 
 use crate::clock::WallMs;
+use crate::record::Record;
+use crate::source::TopicPartition;
 use bytes::Bytes;
 use std::fmt;
 
@@ -46,6 +48,15 @@ impl Token {
             Some(at) => Err(TokenError::Byte { byte: bytes[at], at }),
             None => Ok(Self(bytes)),
         }
+    }
+
+    /// The token of `record`, whose origin is `offset` of `partition`: its own where it carries a valid one, else
+    /// [`Self::of_origin`].
+    pub fn of_record(record: &Record, partition: &TopicPartition, offset: u64) -> Self {
+        let own = record.headers.get(TOKEN_HEADER).and_then(|bytes| Self::new(bytes.clone()).ok());
+        own.unwrap_or_else(|| {
+            Self::of_origin(&partition.topic, partition.partition, offset, record.timestamp)
+        })
     }
 
     /// The token of a record without one of its own: its origin and when it was written there,

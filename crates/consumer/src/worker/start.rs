@@ -316,7 +316,5 @@ fn first_poll<F: Future>(place: &mut Pin<Box<Option<F>>>) -> Poll<F::Output> {
 /// As [`Delivery::token`], before there is a delivery.
 pub(super) fn token_of(read: &seawall_core::TopicPartition, item: &Item) -> Token {
     let (origin, offset) = item.origin(read);
-    let own = item.record.headers.get(seawall_core::token::TOKEN_HEADER);
-    own.and_then(|bytes| Token::new(bytes.clone()).ok())
-        .unwrap_or_else(|| Token::of_origin(&origin.topic, origin.partition, offset, item.record.timestamp))
+    Token::of_record(&item.record, origin, offset)
 }

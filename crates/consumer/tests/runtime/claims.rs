@@ -145,7 +145,7 @@ async fn a_record_is_settled_only_after_its_completion_is_durable() {
 async fn a_full_store_is_asked_again_soon_whatever_it_said() {
     let broker = Broker::default();
     broker.produce(&orders(), keyed("a", "v"));
-    let store = Arc::new(crate::stage::thief::Crowded::new(memory(), 3));
+    let store = Arc::new(crate::stage::thief::Slow::crowded(memory(), 3));
     let stage = acknowledging(options(), &broker, &store);
     broker.assign(&orders());
     ms(30_000).await;

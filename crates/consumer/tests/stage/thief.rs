@@ -59,15 +59,24 @@ impl Store for Thief {
     }
 }
 
-/// Answers after a while, and its completions fail a number of times.
+/// Answers after a while, and fails a number of times.
 pub struct Slow {
     store: Arc<MemoryStore>,
+    /// Of completions.
     failures: AtomicU64,
+    /// Of claims, for which there is no room, and will be tomorrow.
+    refusals: AtomicU64,
 }
 
 impl Slow {
+    /// Whose completions fail.
     pub fn new(store: Arc<MemoryStore>, failures: u64) -> Self {
-        Self { store, failures: AtomicU64::new(failures) }
+        Self { store, failures: AtomicU64::new(failures), refusals: AtomicU64::new(0) }
+    }
+
+    /// Which is full.
+    pub fn crowded(store: Arc<MemoryStore>, refusals: u64) -> Self {
+        Self { store, failures: AtomicU64::new(0), refusals: AtomicU64::new(refusals) }
     }
 
     pub fn left(&self) -> u64 {
@@ -75,15 +84,24 @@ impl Slow {
     }
 }
 
+fn takes_one(left: &AtomicU64) -> bool {
+    left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
 impl Store for Slow {
     async fn claim(&self, requests: Vec<ClaimRequest>) -> Vec<Result<Claim, StoreError>> {
         tokio::time::sleep(Duration::from_millis(3)).await;
+        if takes_one(&self.refusals) {
+            let retry_after = Some(Duration::from_hours(24));
+            let full = || StoreError::Full { unit: "entries", used: 1, max: 1, retry_after };
+            return requests.iter().map(|_| Err(full())).collect();
+        }
         self.store.claim(requests).await
     }
 
     async fn complete(&self, completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
         tokio::time::sleep(Duration::from_millis(3)).await;
-        if self.failures.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+        if takes_one(&self.failures) {
             let down = || StoreError::unavailable(Fault::new(Class::Transient, "down").to_string());
             return completions.iter().map(|_| Err(down())).collect();
         }
@@ -160,49 +178,6 @@ impl Store for BlackHole {
 
     async fn query(&self, token: Token) -> Result<State, StoreError> {
         self.swallow().await;
-        self.store.query(token).await
-    }
-
-    fn stats(&self) -> StoreStats {
-        self.store.stats()
-    }
-}
-
-/// Has no room for the first claims, and says that there will be some tomorrow.
-pub struct Crowded {
-    store: Arc<MemoryStore>,
-    refusals: AtomicU64,
-}
-
-impl Crowded {
-    pub fn new(store: Arc<MemoryStore>, refusals: u64) -> Self {
-        Self { store, refusals: AtomicU64::new(refusals) }
-    }
-}
-
-impl Store for Crowded {
-    async fn claim(&self, requests: Vec<ClaimRequest>) -> Vec<Result<Claim, StoreError>> {
-        if self.refusals.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
-            let retry_after = Some(Duration::from_hours(24));
-            let full = || StoreError::Full { unit: "entries", used: 1, max: 1, retry_after };
-            return requests.iter().map(|_| Err(full())).collect();
-        }
-        self.store.claim(requests).await
-    }
-
-    async fn complete(&self, completions: Vec<Completion>) -> Vec<Result<(), StoreError>> {
-        self.store.complete(completions).await
-    }
-
-    async fn release(&self, releases: Vec<Release>) -> Vec<Result<(), StoreError>> {
-        self.store.release(releases).await
-    }
-
-    async fn renew(&self, renewals: Vec<Renewal>) -> Vec<Result<(), StoreError>> {
-        self.store.renew(renewals).await
-    }
-
-    async fn query(&self, token: Token) -> Result<State, StoreError> {
         self.store.query(token).await
     }
 

@@ -128,6 +128,7 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
     use crate::error::KafkaError;
+    use crate::sink::narrow::Narrow;
     use std::pin::pin;
     use std::task::{Context, Waker};
 
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_call_is_answered_when_its_last_ticket_is_gone_however_it_went() {
-        let call = Call::new(4, Company::default());
+        let call = Call::new(4, Narrow::default().wide_call());
         let tickets: Vec<_> = (0..3).map(|place| call.ticket(place)).collect();
         call.refuse(3, KafkaError::Closed.into());
         call.one_less();
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_unknown_offset_is_no_receipt() {
-        let call = Call::new(1, Company::default());
+        let call = Call::new(1, Narrow::default().wide_call());
         call.ticket(0).written(2, -1001);
         assert_eq!(call.written().next(), Some(None));
     }

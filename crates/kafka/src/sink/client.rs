@@ -7,8 +7,7 @@ use super::delivery::Deliveries;
 use super::options::SinkOptions;
 use crate::connection::Connection;
 use crate::error::KafkaError;
-use rdkafka::error::KafkaError as ClientError;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{Producer, ThreadedProducer};
 use seawall_core::{Clock, Fault, Nanos, SystemClock};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +15,7 @@ use std::time::Duration;
 
 /// The next client is made no sooner after the last one: what made that fail may still be so.
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
-
+/// How often is looked whether the calls under way have let go of a client that failed.
 const BURY_CHECK: Duration = Duration::from_millis(50);
 
 pub(super) type Client = Arc<ThreadedProducer<Deliveries>>;
@@ -76,16 +75,10 @@ impl Clients {
 
     /// What a client that failed for good says of a record is no verdict on it, where there is a next one.
     pub(super) fn soften(&self, fault: &mut Fault) {
-        let of_client = match fault.error().downcast_ref() {
-            Some(KafkaError::Refused { code, .. }) => {
-                matches!(code, Code::Fatal | Code::GaplessGuarantee | Code::Inconsistent | Code::Fenced)
-            }
-            _ => false,
-        };
-        if self.next.is_some()
-            && of_client
-            && let Some(error) = fault.error().downcast_ref::<KafkaError>()
-        {
+        let Some(error @ KafkaError::Refused { code, .. }) = fault.error().downcast_ref() else { return };
+        let of_client =
+            matches!(code, Code::Fatal | Code::GaplessGuarantee | Code::Inconsistent | Code::Fenced);
+        if self.next.is_some() && of_client {
             *fault = KafkaError::MayPass { source: Box::new(error.clone()) }.into();
         }
     }

@@ -46,10 +46,8 @@ pub(super) struct Way {
 }
 
 /// Kept as long as the client may hold a record of a call, given up or not: others may be in a batch with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) enum Company {
-    #[default]
-    Nobody,
     Wide(Arc<Mutex<Wide>>, u64),
     Piece(Arc<Way>),
 }
@@ -65,7 +63,6 @@ impl Company {
 impl Drop for Company {
     fn drop(&mut self) {
         match self {
-            Self::Nobody => {}
             Self::Wide(wide, number) => {
                 lock(wide).open.remove(number);
             }

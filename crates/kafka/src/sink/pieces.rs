@@ -23,10 +23,8 @@ impl Work<'_> {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
 
-    /// The places of `topic` that have no answer yet.
-    fn open(&self, topic: &Arc<str>) -> Vec<usize> {
-        let open = |place: &usize| self.records[*place].topic == *topic && self.answers[*place].is_none();
-        (0..self.records.len()).filter(open).collect()
+    fn places_of(&self, topic: &Arc<str>) -> impl Iterator<Item = usize> {
+        (0..self.records.len()).filter(|place| self.records[*place].topic == *topic)
     }
 
     fn is_refused(&self, place: usize) -> bool {
@@ -71,8 +69,7 @@ impl KafkaSink {
             }
             heeded.push(topic);
             self.narrow.refuse(topic, self.batch_bytes);
-            let all: Vec<usize> =
-                (0..work.records.len()).filter(|place| work.records[*place].topic == *topic).collect();
+            let all: Vec<usize> = work.places_of(topic).collect();
             if all.iter().all(|place| work.is_refused(*place)) {
                 for place in all {
                     work.answers[place] = None;
@@ -82,7 +79,8 @@ impl KafkaSink {
     }
 
     async fn write_narrow(&self, work: &mut Work<'_>, topic: &Arc<str>, way: &Arc<Way>) {
-        let places = work.open(topic);
+        let places: Vec<usize> =
+            work.places_of(topic).filter(|place| work.answers[*place].is_none()).collect();
         let mut rest = &places[..];
         let Some(_one) = within(work.until, way.one.lock()).await else { return };
         while !rest.is_empty() && !work.is_over() {

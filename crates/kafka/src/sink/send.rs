@@ -326,7 +326,7 @@ mod tests {
         };
         for fits in [headers(1, 40 << 10), headers(200, 0)] {
             assert!(fits.record.check().is_err() && sink.fit(&fits).is_ok());
-            let call = Call::new(1, Company::default());
+            let call = Call::new(1, Narrow::default().wide_call());
             assert!(draft(&fits, Box::new(call.ticket(0))).headers.is_some());
         }
         assert!(sink.fit(&headers(20, 60_000)).unwrap_err().is_too_large());

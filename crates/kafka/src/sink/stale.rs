@@ -66,7 +66,7 @@ fn lane(outgoing: &Outgoing) -> Option<Lane> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::narrow::Company;
+    use crate::sink::narrow::Narrow;
     use seawall_core::Record;
 
     fn outgoing(key: Option<&'static str>) -> Outgoing {
@@ -79,7 +79,7 @@ mod tests {
         let records = [outgoing(Some("a")), outgoing(Some("b")), outgoing(None), outgoing(Some("a"))];
         let stale = Stale::default();
         assert_eq!(stale.among(&records), HashSet::new());
-        let calls = [(); 2].map(|()| Call::new(1, Company::default()));
+        let calls = [(); 2].map(|()| Call::new(1, Narrow::default().wide_call()));
         let [first, second] = calls.each_ref().map(|call| call.ticket(0));
         for call in &calls {
             call.handed_over();

@@ -1,9 +1,9 @@
 //! Batches that a broker refuses for their size, of records that it would take.
 
-use super::stage::{admin, kafka, open, says, sink, source, until};
+use super::stage::{create_narrow, kafka, open, says, sink, source, until};
 use bytes::Bytes;
-use seawall_core::{Class, Event, Outgoing, Record, Sink};
-use seawall_kafka::admin::NewTopic;
+use seawall_core::{Class, Event, Fault, Outgoing, Receipt, Record, Sink};
+use seawall_kafka::KafkaSink;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,13 +15,29 @@ fn record(topic: &str, number: usize, bytes: usize) -> Outgoing {
     Outgoing { topic: topic.into(), partition: Some(0), record: Record::new(key, value) }
 }
 
+/// Sends `records`, tells what is refused for good, and returns what is to be sent again.
+async fn sent(
+    sink: &KafkaSink,
+    records: Vec<Outgoing>,
+    mut refused: impl FnMut(&Outgoing, &Fault),
+) -> Vec<Outgoing> {
+    let answers = sink.send(records.clone()).await;
+    let again = |(outgoing, answer): (Outgoing, Result<Receipt, Fault>)| {
+        let fault = answer.err()?;
+        if fault.class() != Class::Permanent {
+            return Some(outgoing);
+        }
+        refused(&outgoing, &fault);
+        None
+    };
+    records.into_iter().zip(answers).filter_map(again).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_fit_are_written_in_order_where_their_batch_does_not() {
     let name = "records_that_fit_are_written_in_order_where_their_batch_does_not";
     let Some(kafka) = kafka(name) else { return };
-    let mut low = NewTopic::new("low", 1);
-    low.configs.push(("max.message.bytes".to_owned(), "20000".to_owned()));
-    admin(&open(kafka)).ensure_topic(&low).await.unwrap();
+    create_narrow(kafka, "low", 20_000).await;
     let sink = sink(&open(kafka));
     let large = 150;
     let size = |number| if number == large { 50_000 } else { 1_000 };
@@ -30,21 +46,12 @@ async fn records_that_fit_are_written_in_order_where_their_batch_does_not() {
     while !left.is_empty() {
         assert!(rounds < 10, "{} are never written", left.len());
         rounds += 1;
-        let answers = sink.send(left.clone()).await;
-        left = left
-            .into_iter()
-            .zip(answers)
-            .filter_map(|(outgoing, answer)| {
-                let fault = answer.err()?;
-                if fault.class() != Class::Permanent {
-                    return Some(outgoing);
-                }
-                says(&fault, Class::Permanent, &["low/0", "MessageSizeTooLarge", "max.message.bytes"]);
-                assert_eq!(outgoing.record.value.len(), 50_000, "it would fit");
-                refused += 1;
-                None
-            })
-            .collect();
+        left = sent(&sink, left, |outgoing, fault| {
+            says(fault, Class::Permanent, &["low/0", "MessageSizeTooLarge", "max.message.bytes"]);
+            assert_eq!(outgoing.record.value.len(), 50_000, "it would fit");
+            refused += 1;
+        })
+        .await;
     }
     assert_eq!(refused, 1, "the large one");
     // What is known of a topic stays known: the next batches are small at once.
@@ -74,9 +81,7 @@ async fn records_that_fit_are_written_in_order_where_their_batch_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_too_large_for_the_company_in_its_batch() {
     let Some(kafka) = kafka("nobody_is_too_large_for_the_company_in_its_batch") else { return };
-    let mut low = NewTopic::new("company", 1);
-    low.configs.push(("max.message.bytes".to_owned(), "20000".to_owned()));
-    admin(&open(kafka)).ensure_topic(&low).await.unwrap();
+    create_narrow(kafka, "company", 20_000).await;
     for _ in 0..3 {
         // A new sink knows nothing of the topic.
         let sink = Arc::new(sink(&open(kafka)));
@@ -88,16 +93,7 @@ async fn nobody_is_too_large_for_the_company_in_its_batch() {
                     let mut left: Vec<_> =
                         (0..records).map(|_| record("company", caller * 7 + call, 1_000)).collect();
                     while !left.is_empty() {
-                        let answers = sink.send(left.clone()).await;
-                        left = left
-                            .into_iter()
-                            .zip(answers)
-                            .filter_map(|(outgoing, answer)| {
-                                let fault = answer.err()?;
-                                assert_ne!(fault.class(), Class::Permanent, "{fault}");
-                                Some(outgoing)
-                            })
-                            .collect();
+                        left = sent(&sink, left, |_, fault| panic!("{fault}")).await;
                     }
                 }
             })

@@ -1,8 +1,8 @@
 //! Who one is, and what one may.
 
 use super::stage::{
-    PATIENCE, admin, assigned, commit_half, create, deny, fill, grant, kafka, open, plain, record, says,
-    send, sink, source, until, written,
+    PATIENCE, admin, assigned, commit_half, create, create_narrow, deny, fill, grant, kafka, open, plain,
+    record, says, send, sink, source, until, written,
 };
 use seawall_core::{Class, Commit, Event, Limit, Position, Sink, Source, SystemClock, TopicPartition};
 use seawall_kafka::admin::NewTopic;
@@ -273,9 +273,7 @@ async fn a_commit_that_is_refused_for_good_ends_the_source_and_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_over_the_size_limit_fails_alone() {
     let Some(kafka) = kafka("a_record_over_the_size_limit_fails_alone") else { return };
-    let mut small = NewTopic::new("small", 1);
-    small.configs.push(("max.message.bytes".to_owned(), "2000".to_owned()));
-    admin(&open(kafka)).ensure_topic(&small).await.unwrap();
+    create_narrow(kafka, "small", 2_000).await;
     let sink = sink(&open(kafka));
     let large: String = (0..5_000).map(|_| fastrand::alphanumeric()).collect();
     // The broker takes or refuses whole batches: alone in its batch it harms nobody.

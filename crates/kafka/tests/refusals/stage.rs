@@ -67,6 +67,13 @@ pub(super) async fn create(kafka: &KafkaCluster, topic: &str) {
     admin.ensure_topic(&NewTopic::new(topic, 1)).await.unwrap();
 }
 
+/// A topic of one partition that takes batches of at most `bytes`.
+pub(super) async fn create_narrow(kafka: &KafkaCluster, topic: &str, bytes: u32) {
+    let mut narrow = NewTopic::new(topic, 1);
+    narrow.configs.push(("max.message.bytes".to_owned(), bytes.to_string()));
+    admin(&open(kafka)).ensure_topic(&narrow).await.unwrap();
+}
+
 pub(super) fn record(topic: &str, value: impl Into<bytes::Bytes>) -> Outgoing {
     Outgoing { topic: topic.into(), partition: Some(0), record: Record::new(None, value) }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use bytes::Bytes;
 use http_body_util::Full;
+use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Hello;
@@ -60,30 +61,33 @@ async fn slow_heads_are_closed_and_others_served() {
     assert_eq!(client::call(addr, "GET", "/", &[], b"").await.status, 200);
 }
 
+/// Whether a client with a connection of its own is turned away.
+async fn is_full(addr: SocketAddr) -> bool {
+    client::raw(addr, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.is_none()
+}
+
+async fn place_comes_back(addr: SocketAddr) {
+    let served = async {
+        while is_full(addr).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), served).await.expect("the place came back");
+}
+
 #[tokio::test]
 async fn places_are_bounded_and_come_back() {
     let server = hello(Bounds { connections: 1, ..Bounds::default() }).await;
     let held = TcpStream::connect(server.addr()).await.expect("connected");
     let refused = loop {
         // Until the server has taken the first connection, a second may come before it.
-        if client::raw(server.addr(), b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .await
-            .is_none()
-        {
+        if is_full(server.addr()).await {
             break true;
         }
     };
     assert!(refused);
     drop(held);
-    let served = async {
-        while client::raw(server.addr(), b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .await
-            .is_none()
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), served).await.expect("the place came back");
+    place_comes_back(server.addr()).await;
 }
 
 /// One place, and a client that asks for much and takes nothing of it.
@@ -95,15 +99,7 @@ async fn a_client_that_does_not_read_gives_its_place_back() {
     deaf.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
     let mut first = [0];
     deaf.read_exact(&mut first).await.expect("the answer has begun");
-    let served = async {
-        while client::raw(server.addr(), b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .await
-            .is_none()
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), served).await.expect("the place came back");
+    place_comes_back(server.addr()).await;
 }
 
 #[tokio::test]
