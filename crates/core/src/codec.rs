@@ -117,7 +117,7 @@ pub fn encode(record: &Record, out: &mut impl BufMut) {
     if !record.headers.is_empty() {
         put_varint(record.headers.len() as u64, out);
         for header in &record.headers {
-            put_bytes(header.name().as_bytes(), out);
+            put_bytes(header.name_bytes(), out);
             put_bytes(&header.value, out);
         }
     }
@@ -127,7 +127,7 @@ pub fn encode(record: &Record, out: &mut impl BufMut) {
 /// How many bytes [`encode`] writes for `record`.
 pub fn encoded_bytes(record: &Record) -> usize {
     let key = record.key.as_ref().map_or(0, |key| bytes_bytes(key.len()));
-    let header = |header: &Header| bytes_bytes(header.name().len()) + bytes_bytes(header.value.len());
+    let header = |header: &Header| bytes_bytes(header.name_bytes().len()) + bytes_bytes(header.value.len());
     let headers: usize = record.headers.iter().map(header).sum();
     let count = if record.headers.is_empty() { 0 } else { varint_bytes(record.headers.len() as u64) };
     2 + varint_bytes(zigzag(record.timestamp.0)) + key + count + headers + record.value.len()

@@ -64,7 +64,7 @@ impl Record {
             return Err(RecordError::TooManyHeaders { count: self.headers.len(), max: HEADERS_MAX });
         }
         for header in &self.headers {
-            within("header name", header.name().len(), HEADER_NAME_BYTES_MAX)?;
+            within("header name", header.name_bytes().len(), HEADER_NAME_BYTES_MAX)?;
             within("header value", header.value.len(), HEADER_VALUE_BYTES_MAX)?;
         }
         Ok(())
@@ -141,6 +141,11 @@ impl Header {
         // Checked by every constructor; an empty name would be visible, a panic would not be survivable.
         std::str::from_utf8(&self.name).unwrap_or_default()
     }
+
+    /// The name's bytes, for what happens to every record: [`Header::name`] reads them as UTF-8 each time.
+    pub(crate) fn name_bytes(&self) -> &[u8] {
+        &self.name
+    }
 }
 
 impl fmt::Debug for Header {
@@ -171,7 +176,7 @@ impl Headers {
 
     /// The last value under `name` (later headers win, as in Kafka).
     pub fn get(&self, name: &str) -> Option<&Bytes> {
-        self.0.iter().rev().find(|h| h.name() == name).map(|h| &h.value)
+        self.0.iter().rev().find(|h| h.name_bytes() == name.as_bytes()).map(|h| &h.value)
     }
 
     /// The last value under `name`, where it is UTF-8.
@@ -192,7 +197,7 @@ impl Headers {
 
     /// Removes every header of that name.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|h| h.name() != name);
+        self.0.retain(|h| h.name_bytes() != name.as_bytes());
     }
 
     /// Bytes of names and values.

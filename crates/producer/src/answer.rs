@@ -1,25 +1,80 @@
 //! How the delivery result reaches its caller: always, and the callers of one call with one waking.
 
 use crate::error::SendError;
-use crate::grade::Outcome;
+use crate::grade::{Outcome, Safe};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// The answers of one send, filled in by the pump; the last one wakes the caller.
 pub(crate) struct Call {
-    /// Where nothing was said: that the answer is lost.
-    outcomes: Mutex<Vec<Outcome>>,
+    records: usize,
+    heard: Mutex<Heard>,
     /// Answers to come, and one for the caller until it waits.
     open: AtomicUsize,
     done: Notify,
 }
 
+/// Records of one call, in its order, that lie next to each other on disk: most do, and are one answer.
+struct Run {
+    place: usize,
+    seq: u64,
+    records: usize,
+}
+
+/// Answers for records of one call.
+#[derive(Default)]
+struct Heard {
+    spilled: Vec<Run>,
+    others: Vec<(usize, Outcome)>,
+}
+
+impl Heard {
+    fn add(&mut self, place: usize, outcome: Outcome) {
+        let Ok(Safe::Spilled { seq }) = outcome else { return self.others.push((place, outcome)) };
+        match self.spilled.last_mut() {
+            Some(run) if place == run.place + run.records && seq == run.seq + run.records as u64 => {
+                run.records += 1;
+            }
+            _ => self.spilled.push(Run { place, seq, records: 1 }),
+        }
+    }
+
+    fn append(&mut self, others: &mut Self) {
+        if self.len() == 0 {
+            return std::mem::swap(self, others);
+        }
+        self.spilled.append(&mut others.spilled);
+        self.others.append(&mut others.others);
+    }
+
+    fn len(&self) -> usize {
+        self.others.len() + self.spilled.iter().map(|run| run.records).sum::<usize>()
+    }
+
+    /// One for each of `records` records: where nothing was said, that the answer is lost.
+    fn outcomes(self, records: usize) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> =
+            std::iter::repeat_with(|| Err(SendError::Lost)).take(records).collect();
+        for Run { place, seq, records } in self.spilled {
+            for (outcome, seq) in outcomes.iter_mut().skip(place).take(records).zip(seq..) {
+                *outcome = Ok(Safe::Spilled { seq });
+            }
+        }
+        for (place, heard) in self.others {
+            if let Some(outcome) = outcomes.get_mut(place) {
+                *outcome = heard;
+            }
+        }
+        outcomes
+    }
+}
+
 impl Call {
     /// For so many records: [`Call::answer`] or [`Call::refuse`] is to be called once for each place.
     pub(crate) fn new(records: usize) -> Arc<Self> {
-        let outcomes = Mutex::new(std::iter::repeat_with(|| Err(SendError::Lost)).take(records).collect());
-        Arc::new(Self { outcomes, open: AtomicUsize::new(records + 1), done: Notify::new() })
+        let (heard, open) = (Mutex::default(), AtomicUsize::new(records + 1));
+        Arc::new(Self { records, heard, open, done: Notify::new() })
     }
 
     /// The duty to answer for the record at `place`.
@@ -29,20 +84,22 @@ impl Call {
 
     /// The record at `place` was not taken.
     pub(crate) fn refuse(&self, place: usize, error: SendError) {
-        self.put(std::iter::once((place, Err(error))));
+        self.put(place, Err(error));
     }
 
-    /// Answers for so many records at once.
-    fn put(&self, answers: impl Iterator<Item = (usize, Outcome)>) {
-        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut count = 0;
-        for (place, outcome) in answers {
-            count += 1;
-            if let Some(slot) = outcomes.get_mut(place) {
-                *slot = outcome;
-            }
-        }
-        drop(outcomes);
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, place: usize, outcome: Outcome) {
+        self.heard().add(place, outcome);
+        self.less(1);
+    }
+
+    /// All of `answers` at once.
+    fn put_all(&self, answers: &mut Heard) {
+        let count = answers.len();
+        self.heard().append(answers);
         self.less(count);
     }
 
@@ -52,7 +109,8 @@ impl Call {
         while self.open.load(Ordering::Acquire) > 0 {
             self.done.notified().await;
         }
-        std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+        let heard = std::mem::take(&mut *self.heard());
+        heard.outcomes(self.records)
     }
 
     fn less(&self, count: usize) {
@@ -67,15 +125,10 @@ impl Call {
 #[derive(Default)]
 pub(crate) struct Settled {
     call: Option<Arc<Call>>,
-    outcomes: Vec<(usize, Outcome)>,
+    heard: Heard,
 }
 
 impl Settled {
-    /// For about so many.
-    pub(crate) fn of(answers: usize) -> Self {
-        Self { call: None, outcomes: Vec::with_capacity(answers) }
-    }
-
     pub(crate) fn add(&mut self, answer: &mut Answer, outcome: Outcome) {
         match std::mem::replace(&mut answer.0, To::Nobody) {
             To::Call { call, place } => {
@@ -83,7 +136,7 @@ impl Settled {
                     self.give();
                     self.call = Some(call);
                 }
-                self.outcomes.push((place, outcome));
+                self.heard.add(place, outcome);
             }
             other => Answer(other).settle(outcome),
         }
@@ -91,7 +144,7 @@ impl Settled {
 
     fn give(&mut self) {
         if let Some(call) = self.call.take() {
-            call.put(self.outcomes.drain(..));
+            call.put_all(&mut self.heard);
         }
     }
 }
@@ -116,14 +169,13 @@ impl Answer {
         Self(To::Callback(Box::new(callback)))
     }
 
-    /// No duty yet.
-    pub(crate) fn nobody() -> Self {
+    fn nobody() -> Self {
         Self(To::Nobody)
     }
 
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         match std::mem::replace(&mut self.0, To::Nobody) {
-            To::Call { call, place } => call.put(std::iter::once((place, outcome))),
+            To::Call { call, place } => call.put(place, outcome),
             To::Callback(callback) => {
                 // The caller's code: its panic must not take the producer along.
                 let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| callback(outcome)));
@@ -155,7 +207,6 @@ impl Drop for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::Safe;
 
     #[tokio::test]
     async fn an_answer_that_is_dropped_is_an_answer() {
@@ -193,5 +244,24 @@ mod tests {
         };
         assert_eq!(spilled(one.answered().await), [0, 4, 1]);
         assert_eq!(spilled(other.answered().await), [3]);
+    }
+
+    #[tokio::test]
+    async fn what_lies_together_on_disk_is_one_answer_and_each_record_keeps_its_own() {
+        let call = Call::new(6);
+        call.refuse(2, SendError::Closed);
+        let told = |(place, seq): (usize, u64)| {
+            (call.answer(place), if seq > 0 { Ok(Safe::Spilled { seq }) } else { Err(SendError::Lost) })
+        };
+        let mut settled = Settled::default();
+        // Neither place nor number alone makes a run.
+        for (mut answer, outcome) in [(0, 7), (1, 8), (3, 9), (4, 11), (5, 0)].map(told) {
+            settled.add(&mut answer, outcome);
+        }
+        assert_eq!(settled.heard.spilled.len(), 3);
+        drop(settled);
+        let seq = |outcome| if let Ok(Safe::Spilled { seq }) = outcome { Some(seq) } else { None };
+        let seqs: Vec<_> = call.answered().await.into_iter().map(seq).collect();
+        assert_eq!(seqs, [Some(7), Some(8), None, Some(9), Some(11), None]);
     }
 }

@@ -42,6 +42,11 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
+    /// As many records as duties.
+    pub(crate) fn of(records: Vec<Outgoing>, duties: Vec<Duty>) -> Self {
+        Self { records, duties }
+    }
+
     pub(crate) fn with_capacity(entries: usize) -> Self {
         Self { records: Vec::with_capacity(entries), duties: Vec::with_capacity(entries) }
     }

@@ -99,6 +99,7 @@ pub mod spill;
 
 mod admit;
 mod answer;
+mod draft;
 mod error;
 mod grade;
 mod ids;

@@ -1,20 +1,19 @@
 //! The producer as its callers see it.
 
-use crate::admit::{Budget, NoRoom, Room};
+use crate::admit::{Budget, NoRoom};
 use crate::answer::{Answer, Call};
+use crate::draft::{Check, Drafts};
 use crate::error::{OpenError, SendError};
 use crate::grade::{Buffered, Grade, Outcome};
-use crate::ids::{Ids, NAMED_BYTES_MAX, Names};
-use crate::inbox::{Closing, Duty, Entries, Entry, Inbox};
+use crate::ids::Ids;
+use crate::inbox::{Closing, Entries, Entry, Inbox};
 use crate::options::ProducerOptions;
 use crate::pump::Pump;
 use crate::route::Selector;
 use crate::sink::Target;
 use crate::spill::Spill;
-use crate::spill::keys::Bucket;
 use crate::stats::{SinkSnapshot, Snapshot, Stats};
-use seawall_core::name::check_name;
-use seawall_core::{Clock, Durability, Nanos, Outgoing, SystemClock};
+use seawall_core::{Clock, Durability, Outgoing, SystemClock};
 use seawall_wal::{Disk, RealDisk};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,8 +32,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Stats,
     /// The best that the sinks, and the spill, can give.
-    best: Durability,
-    ids: Ids,
+    pub(crate) best: Durability,
+    pub(crate) ids: Ids,
 }
 
 /// Closes the inbox when the last clone goes: what was taken is still dealt with.
@@ -98,7 +97,7 @@ impl Producer {
         Ok(Self { handle: Arc::new(Handle(shared)) })
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.handle.0
     }
 
@@ -109,9 +108,7 @@ impl Producer {
     /// [`SendError`] says why, and what is left of the record.
     pub async fn send<G: Grade>(&self, outgoing: Outgoing) -> Result<G, SendError> {
         let call = Call::new(1);
-        let mut entry = self.admit(outgoing, G::ASKED).await?;
-        entry.duty.answer = call.answer(0);
-        self.hand_over_one(entry);
+        self.admit(outgoing, G::ASKED, || call.answer(0)).await?;
         G::of(call.answered().await.pop().unwrap_or(Err(SendError::Lost)))
     }
 
@@ -119,34 +116,7 @@ impl Producer {
     /// room, a bad name) refuses everything behind it of the same call, so that nothing overtakes.
     pub async fn send_all<G: Grade>(&self, records: Vec<Outgoing>) -> Vec<Result<G, SendError>> {
         let call = Call::new(records.len());
-        let mut stopped = None;
-        let mut drafts = Drafts::new(self, &records);
-        let mut names = self.shared().ids.names(records.len());
-        let mut topic = None;
-        for (place, mut outgoing) in records.into_iter().enumerate() {
-            if let Some(error) = &stopped {
-                call.refuse(place, SendError::clone(error));
-                continue;
-            }
-            // A record that is bad in itself stops nobody else.
-            let weight = match self.check(&mut outgoing, G::ASKED, &mut names, &mut topic) {
-                Ok(weight) => weight,
-                Err(error) => {
-                    call.refuse(place, error);
-                    continue;
-                }
-            };
-            if let Err(error) = drafts.find_room(weight).await {
-                call.refuse(place, error.clone());
-                stopped = Some(error);
-                continue;
-            }
-            let mut entry = self.entry(outgoing, weight, G::ASKED, drafts.taken);
-            entry.duty.answer = call.answer(place);
-            drafts.entries.push(entry);
-        }
-        drafts.hand_over();
-        drop(drafts);
+        Drafts::new(self, &call, G::ASKED, &records).admit(records).await;
         call.answered().await.into_iter().map(G::of).collect()
     }
 
@@ -160,9 +130,7 @@ impl Producer {
         outgoing: Outgoing,
         on_delivery: impl FnOnce(Outcome) + Send + 'static,
     ) -> Result<Buffered, SendError> {
-        let mut entry = self.admit(outgoing, Durability::Buffered).await?;
-        entry.duty.answer = Answer::callback(on_delivery);
-        self.hand_over_one(entry);
+        self.admit(outgoing, Durability::Buffered, || Answer::callback(on_delivery)).await?;
         Ok(Buffered { _private: () })
     }
 
@@ -213,50 +181,24 @@ impl Producer {
         let _ = ended.await;
     }
 
-    /// Whether a record has room at once.
-    fn has_room(&self, weight: usize) -> bool {
-        let (bytes, records) = self.shared().budget.used();
-        let options = &self.shared().options;
-        bytes + weight <= options.memory_bytes_max && records < options.memory_records_max
-    }
-
-    /// Checks a record, names it, and finds room for it.
-    async fn admit(&self, mut outgoing: Outgoing, asked: Durability) -> Result<Entry, SendError> {
-        let weight = self.check(&mut outgoing, asked, &mut self.shared().ids.names(1), &mut None)?;
-        self.find_room(weight).await?;
-        Ok(self.entry(outgoing, weight, asked, self.shared().clock.now()))
-    }
-
-    /// Checks a record and names it; what it takes of the memory's budget. `topic` is the last one that was checked.
-    fn check(
+    /// Checks a record, names it, finds room for it, and hands it over.
+    async fn admit(
         &self,
-        outgoing: &mut Outgoing,
+        mut outgoing: Outgoing,
         asked: Durability,
-        names: &mut Names<'_>,
-        topic: &mut Option<Arc<str>>,
-    ) -> Result<usize, SendError> {
-        let shared = self.shared();
-        if asked > shared.best {
-            return Err(SendError::Unreachable { asked, best: shared.best });
-        }
-        if topic.as_ref().is_none_or(|checked| !Arc::ptr_eq(checked, &outgoing.topic)) {
-            check_name("topic", &outgoing.topic)?;
-            *topic = Some(Arc::clone(&outgoing.topic));
-        }
-        names.name(outgoing);
-        if shared.options.record_bounds {
-            // With its id, which is a header, too.
-            outgoing.record.check()?;
-        }
-        let bytes = size(outgoing);
-        if bytes > shared.options.record_bytes_max {
-            return Err(SendError::TooLarge { bytes, max: shared.options.record_bytes_max });
-        }
-        Ok(bytes + ENTRY_BYTES)
+        answer: impl FnOnce() -> Answer,
+    ) -> Result<(), SendError> {
+        let weight = Check::new(self.shared(), asked, 1).check(&mut outgoing)?;
+        self.find_room(weight).await?;
+        let duty = self.shared().duty(&outgoing, weight, asked, self.shared().clock.now(), answer());
+        let mut entries = Entries::with_capacity(1);
+        entries.push(Entry { outgoing, duty });
+        self.hand_over(entries);
+        Ok(())
     }
 
     /// Takes room, waiting for it.
-    async fn find_room(&self, weight: usize) -> Result<(), SendError> {
+    pub(crate) async fn find_room(&self, weight: usize) -> Result<(), SendError> {
         let shared = self.shared();
         shared.budget.admit(weight, shared.options.max_block).await.map_err(|no_room| match no_room {
             NoRoom::Closed => SendError::Closed,
@@ -269,85 +211,13 @@ impl Producer {
         })
     }
 
-    fn entry(&self, outgoing: Outgoing, weight: usize, asked: Durability, taken: Nanos) -> Entry {
-        let duty = Duty {
-            weight,
-            bucket: Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()),
-            asked,
-            answer: Answer::nobody(),
-            taken,
-            deadline: taken.plus(self.shared().options.timeout),
-            attempted: false,
-            shadow: None,
-            dealt: false,
-        };
-        Entry { outgoing, duty }
-    }
-
-    fn hand_over_one(&self, entry: Entry) {
-        let mut entries = Entries::with_capacity(1);
-        entries.push(entry);
-        self.hand_over(entries);
-    }
-
-    fn hand_over(&self, entries: Entries) {
+    pub(crate) fn hand_over(&self, entries: Entries) {
         if let Err(mut refused) = self.shared().inbox.push(entries) {
             for mut entry in refused.drain() {
                 entry.duty.answer.settle(Err(SendError::Closed));
             }
         }
     }
-}
-
-/// Records that have room and are still with their caller; where it goes away, their room comes back.
-struct Drafts<'a> {
-    producer: &'a Producer,
-    entries: Entries,
-    /// For those that are still to come.
-    room: Room<'a>,
-    /// When the last of them had room.
-    taken: Nanos,
-}
-
-impl<'a> Drafts<'a> {
-    /// Room for all of `records` is taken at once, where it is there.
-    fn new(producer: &'a Producer, records: &[Outgoing]) -> Self {
-        let shared = producer.shared();
-        let each = ENTRY_BYTES + NAMED_BYTES_MAX;
-        let bytes = records.iter().map(|outgoing| size(outgoing) + each).sum();
-        let room = shared.budget.take_ahead(bytes, records.len());
-        Self { producer, entries: Entries::with_capacity(records.len()), room, taken: shared.clock.now() }
-    }
-
-    /// Room for one record more.
-    async fn find_room(&mut self, weight: usize) -> Result<(), SendError> {
-        if self.room.spend(weight) {
-            return Ok(());
-        }
-        // What waits for room must not hold back what has it: the room may be theirs to free.
-        if !self.producer.has_room(weight) {
-            self.hand_over();
-        }
-        self.producer.find_room(weight).await?;
-        self.taken = self.producer.shared().clock.now();
-        Ok(())
-    }
-
-    fn hand_over(&mut self) {
-        self.producer.hand_over(std::mem::take(&mut self.entries));
-    }
-}
-
-impl Drop for Drafts<'_> {
-    fn drop(&mut self) {
-        for duty in self.entries.duties() {
-            self.producer.shared().budget.free(duty.weight, 1);
-        }
-    }
-}
-
-fn size(outgoing: &Outgoing) -> usize {
-    outgoing.topic.len() + outgoing.record.weight()
 }
 
 fn check_targets(targets: &[Target]) -> Result<(), OpenError> {

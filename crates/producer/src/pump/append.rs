@@ -197,9 +197,13 @@ impl<D: Disk> Pump<D> {
         }
         backlog.room = backlog.spill.room();
         self.shared.stats.count(self.selector.active(), Path::Spill, count);
-        let mut settled = Settled::of(batch.duties.len());
+        let mut settled = Settled::default();
         for ((duty, bytes), seq) in batch.duties.into_iter().zip(&batch.records.bytes).zip(appended.first..) {
             self.on_disk(duty, seq, *bytes, &mut settled);
+        }
+        if count > FEW as u64 {
+            // Freed behind the last caller, who is woken next: it takes as long as telling them all.
+            tokio::spawn(async move { drop(batch.records) });
         }
         drop(settled);
         self.settle_checkpoint(batch.checkpoint, true);

@@ -126,7 +126,7 @@ impl<D: Disk> Pump<D> {
     }
 
     fn tell_dealt(&self, sink: usize, dealt: Vec<Dealt>, answers: &Answers) {
-        let (mut settled, mut delivered) = (Settled::of(dealt.len()), 0);
+        let (mut settled, mut delivered) = (Settled::default(), 0);
         for Dealt { place, asked, answer } in dealt {
             let outcome = match answers.get(place) {
                 Some(Ok(receipt)) => {

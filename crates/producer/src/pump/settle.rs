@@ -71,7 +71,7 @@ impl<D: Disk> Pump<D> {
         let on_disk: BTreeSet<Bucket> = sent.iter().filter_map(on_disk).collect();
         let mut again = Vec::new();
         let mut paths = [0_u64; 4];
-        let mut settled = Settled::of(sent.len());
+        let mut settled = Settled::default();
         for ((sent, outgoing), answer) in sent.into_iter().zip(records).zip(answers) {
             match (sent, answer) {
                 (Sent::Mine(duty), Ok(_)) if on_disk.contains(&duty.bucket) => {

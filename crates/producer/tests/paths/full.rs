@@ -49,6 +49,11 @@ fn at_the_end_of_memory_and_disk_a_send_waits_then_is_refused_by_name() {
         let many = futures_util::future::join_all(many).await;
         let named = |e: &Result<Synced, SendError>| matches!(e, Err(SendError::Full { cause: Some(_), .. }));
         assert!(many.iter().any(named), "{many:?}");
+        // What would have room does not overtake what has none.
+        let records = (130..140).map(big).chain([outgoing("a", 140)]).collect();
+        let answers = producer.send_all::<Synced>(records).await;
+        let refused: Vec<_> = answers.iter().skip_while(|answer| !named(answer)).collect();
+        assert!(refused.len() > 1 && refused.into_iter().all(named), "{answers:?}");
         let snapshot = producer.snapshot();
         assert!(snapshot.full > 0 && snapshot.spill_trouble.is_some());
         // What is left is less than the next record takes.

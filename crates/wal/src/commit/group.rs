@@ -18,6 +18,8 @@ struct State {
     /// The number of the group's first frame, once all of it is durable.
     answer: Option<Result<u64, WalError>>,
     wakers: Vec<Waker>,
+    /// Threads that block: where there are none, nothing is spent on waking them.
+    blocked: usize,
 }
 
 impl Group {
@@ -33,8 +35,11 @@ impl Group {
         }
         state.answer = Some(answer);
         let wakers = std::mem::take(&mut state.wakers);
+        let blocked = state.blocked;
         drop(state);
-        self.answered.notify_all();
+        if blocked > 0 {
+            self.answered.notify_all();
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 }
@@ -84,6 +89,7 @@ impl Ticket {
     /// As [`crate::Log::append`] and [`crate::Log::sync`]; [`WalError::Closed`] where the log's thread died.
     pub fn wait(self) -> Result<Appended, WalError> {
         let mut state = self.group.state();
+        state.blocked += 1;
         loop {
             if let Some(answer) = &state.answer {
                 return self.answer(answer.clone());

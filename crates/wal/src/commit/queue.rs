@@ -60,6 +60,8 @@ struct Queue<B> {
     truncations: VecDeque<(u64, Promise)>,
     bytes: u64,
     frames: usize,
+    /// Threads that wait for room: where there are none, nothing is spent on waking them.
+    blocked: usize,
     closed: bool,
     counters: Counters,
     ended: Option<WalError>,
@@ -72,6 +74,7 @@ impl<B> Default for Queue<B> {
             truncations: VecDeque::new(),
             bytes: 0,
             frames: 0,
+            blocked: 0,
             closed: false,
             counters: Counters::default(),
             ended: None,
@@ -118,7 +121,11 @@ impl<B: Batch> Shared<B> {
                     let (bytes, max) = (queue.bytes + bytes, self.options.queue_bytes_max);
                     return Err(WalError::QueueFull { bytes, max });
                 }
-                Overflow::Wait => queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Overflow::Wait => {
+                    queue.blocked += 1;
+                    queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    queue.blocked -= 1;
+                }
             }
         }
         queue.bytes += bytes;
@@ -159,8 +166,11 @@ impl<B: Batch> Shared<B> {
             if let Some(group) = queue.groups.pop_front() {
                 queue.bytes -= group.bytes;
                 queue.frames -= group.frames;
+                let blocked = queue.blocked;
                 drop(queue);
-                self.room.notify_all();
+                if blocked > 0 {
+                    self.room.notify_all();
+                }
                 return Job::Write(group);
             }
             if queue.closed {
