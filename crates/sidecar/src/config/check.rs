@@ -62,7 +62,23 @@ pub fn check(config: &Config) -> Vec<Complaint> {
         }
     }
     retry_topic::apart(config, &mut out);
+    dead_letters_apart(config, &mut out);
     out.0
+}
+
+/// What is purged, or driven again, is all that a topic holds.
+fn dead_letters_apart(config: &Config, out: &mut Complaints) {
+    let mut owners: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for (at, pipeline) in config.pipeline.iter().enumerate() {
+        let topic = pipeline.dead_letter_topic();
+        let first = owners.insert((&*pipeline.source, topic.clone()), at);
+        // Of one name they are told apart by that first.
+        if let Some(first) = first.filter(|first| config.pipeline[*first].name != pipeline.name) {
+            let problem = format!("pipeline[{first}] puts its dead letters into {topic:?} already");
+            let fix = "give each pipeline a dead-letter topic of its own";
+            out.add(&format!("pipeline[{at}].dead_letter"), "topic", problem, fix);
+        }
+    }
 }
 
 /// Everything wrong with the limits of a pipeline that has `connections` to its service, as the admin API changes
@@ -150,6 +166,11 @@ fn listeners(config: &Config, out: &mut Complaints) {
         out.add("admin", "addr", "ingest.addr is the same", "give each listener a port of its own");
     }
     out.range("ingest", "max_body", ingest.max_body, Size(1), BODY_MAX);
+    let bodies_min = Size(ingest.max_body.0.saturating_mul(2));
+    if ingest.max_body <= BODY_MAX && ingest.memory < bodies_min {
+        let problem = format!("{} is less than the largest body takes, as sent and unpacked", ingest.memory);
+        out.add("ingest", "memory", problem, format!("at least {bodies_min}, twice ingest.max_body"));
+    }
     out.range("ingest", "max_connections", ingest.max_connections, 1, 100_000);
     out.range("ingest", "concurrency", ingest.concurrency.0, 1, CONCURRENCY_MAX);
     rate("ingest", ingest.rate, ingest.burst, out);

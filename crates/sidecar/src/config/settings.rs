@@ -62,6 +62,8 @@ pub struct Ingest {
     pub hosts: Vec<String>,
     /// The largest request body, after decompression. At most 64MiB.
     pub max_body: Size,
+    /// Request bodies held at the same time, all together; at least twice `max_body`. Above it: 503.
+    pub memory: Size,
     /// Records a second taken in, over all callers; without it, no limit. Above it: 429.
     pub rate: Option<RatePerSecond>,
     /// Records that may come at once before `rate` refuses; by default a tenth of `rate`, at least 1.
@@ -85,6 +87,7 @@ impl Default for Ingest {
             token_env: None,
             hosts: Vec::new(),
             max_body: Size::mib(16),
+            memory: Size::mib(128),
             rate: None,
             burst: None,
             concurrency: Concurrency(1024),

@@ -45,6 +45,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("two secrets", "[admin]\ntoken_file = \"a\"\ntoken_env = \"B\""),
     ("one address twice", "[ingest]\naddr = \"127.0.0.1:9090\""),
     ("body too large", "[ingest]\nmax_body = \"1GiB\""),
+    ("less memory than a body takes", "[ingest]\nmax_body = \"64MiB\"\nmemory = \"100MiB\""),
     ("topic name", "[[topic]]\nname = \"../etc\""),
     ("topic twice", "[[topic]]\nname = \"a\"\n[[topic]]\nname = \"a\""),
     ("no partitions", "[[topic]]\nname = \"a\"\npartitions = 0"),
@@ -187,6 +188,10 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "two pipelines in each other's way",
         "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"\n[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:2/\"",
+    ),
+    (
+        "dead letters of two pipelines in one topic",
+        "[[pipeline]]\nname = \"a\"\ntopics = [\"t\"]\npush.url = \"http://localhost:1/\"\n[[pipeline]]\nname = \"b\"\ntopics = [\"t\"]\npush.url = \"http://localhost:2/\"\ndead_letter.topic = \"a.dlq\"",
     ),
 ];
 

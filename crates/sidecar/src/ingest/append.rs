@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use seawall_core::{Class, Durability, Fault, Outgoing, Record, Token};
 use seawall_guard::{LimitKind, Refusal};
 use seawall_kafka::KafkaError;
+use seawall_kafka::sink::SinkError;
 use seawall_log::LogError;
 use seawall_producer::{Left, SendError};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use std::time::Duration;
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// A record's place in the answer: its receipt, or what is wrong with it.
-type Settled = Result<(Taken, Token), Problem>;
+pub(super) type Settled = Result<(Taken, Token), Problem>;
 
 impl Ingest {
     pub(super) async fn append(
@@ -34,7 +35,8 @@ impl Ingest {
         let _permit = self.requests.try_enter().map_err(|refusal| refused(&refusal))?;
         let asked = durability::asked(headers, &self.sink)?;
         let topic = self.topic(topic).await?;
-        let body = body::read(headers, body, self.max_body, self.body_timeout).await?;
+        let mut held = self.memory.hold();
+        let body = body::read(headers, body, self.max_body, self.body_timeout, &mut held).await?;
         let intake = event::read(headers, query.get("key"), body, self.clock.wall())?;
         let settled = self.send(&topic, intake.records, asked).await;
         if intake.batch { self.answer_batch(&topic, settled) } else { self.answer_one(&topic, settled) }
@@ -93,10 +95,10 @@ impl Ingest {
         for ((at, token), answer) in places.into_iter().zip(self.sink.take(outgoing, asked).await) {
             settled[at] = Some(match answer {
                 Ok(taken) => Ok((taken, token)),
-                Err(fault) => Err(problem_of(&fault)),
+                Err(fault) => Err(of_record(&fault)),
             });
         }
-        let missing = || Err(unavailable("there was no answer for this record"));
+        let missing = || Err(unknown("there was no answer for this record".to_owned()));
         settled.into_iter().map(|settled| settled.unwrap_or_else(missing)).collect()
     }
 
@@ -107,12 +109,12 @@ impl Ingest {
         Ok(json(status_of(&taken), receipt_json(topic, &taken, &token).to_string()))
     }
 
-    /// 201 (or 202) when all were taken; 207 with a status for each otherwise. Where none was, for want of room, it is
-    /// the refusal itself: many clients take every 2xx for success.
-    fn answer_batch(&self, topic: &str, settled: Vec<Settled>) -> Result<Response<Body>, Problem> {
-        let latest =
-            settled.iter().filter_map(|settled| settled.as_ref().err()).max_by_key(|p| p.retry_after());
-        if let Some(latest) = latest.filter(|_| settled.iter().all(is_overload)) {
+    /// 201 (or 202) when all were taken; 207 with a status for each otherwise. Where none has a receipt, and not for a
+    /// mistake of the caller's, it is the refusal itself: many clients take every 2xx for success.
+    pub(super) fn answer_batch(&self, topic: &str, settled: Vec<Settled>) -> Result<Response<Body>, Problem> {
+        let problems = settled.iter().filter_map(|settled| settled.as_ref().err());
+        let latest = problems.max_by_key(|problem| (!is_kept(problem), problem.retry_after()));
+        if let Some(latest) = latest.filter(|_| settled.iter().all(is_no_mistake)) {
             // It is counted where it is answered.
             let others = settled.iter().filter_map(|settled| settled.as_ref().err());
             others.filter(|other| !std::ptr::eq(*other, latest)).for_each(|other| self.counts.refuse(other));
@@ -146,10 +148,16 @@ impl Ingest {
     }
 }
 
-/// Whether nothing was taken, and the same may be later.
-fn is_overload(settled: &Settled) -> bool {
-    let statuses = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
-    settled.as_ref().is_err_and(|problem| statuses.contains(&problem.status()))
+/// Whether there is no receipt, and the record is right.
+fn is_no_mistake(settled: &Settled) -> bool {
+    settled.as_ref().is_err_and(|problem| {
+        problem.status() == StatusCode::TOO_MANY_REQUESTS || problem.status().is_server_error()
+    })
+}
+
+/// Whether the record is not to be sent again although it has no receipt.
+fn is_kept(problem: &Problem) -> bool {
+    problem.field("left").is_some_and(|left| left == "spilled")
 }
 
 /// 201 for what no crash loses, 202 for what is only in memory.
@@ -198,7 +206,7 @@ fn refused(refusal: &Refusal) -> Problem {
         .after(refusal.retry_after.unwrap_or(COME_BACK))
 }
 
-fn unavailable(detail: impl Into<String>) -> Problem {
+pub(super) fn unavailable(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Records cannot be taken now", detail)
         .after(COME_BACK)
 }
@@ -210,6 +218,25 @@ pub(super) fn nobody_knows(fault: &Fault, topic: &str, cluster: &str) -> Problem
          records are taken before the cluster was ever reached"
     );
     problem_of(fault).and(&hint)
+}
+
+/// The record may have been written, and nobody knows.
+fn unknown(detail: String) -> Problem {
+    let title = "The record may have been written; the same token makes a repeat recognisable";
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed-out", title, detail)
+        .after(COME_BACK)
+        .with("left", "unknown")
+}
+
+/// What a fault means to the caller whose record met it. A client of Kafka goes on with what it was given.
+pub(super) fn of_record(fault: &Fault) -> Problem {
+    let of_client = fault.error().downcast_ref::<SinkError>().is_some()
+        || matches!(kafka_error(fault), Some(error) if !matches!(error, KafkaError::Closed));
+    let unconfirmed = matches!(fault.error().downcast_ref(), Some(LogError::Unconfirmed));
+    if unconfirmed || (of_client && fault.class() == Class::Transient) {
+        return unknown(fault.to_string());
+    }
+    problem_of(fault)
 }
 
 /// What a fault of the log or of a cluster means to the caller.
@@ -278,10 +305,7 @@ fn not_sent(error: &SendError, detail: String) -> Problem {
             let title = "The record is on disk and will be delivered, and is not as safe as asked yet";
             late(StatusCode::GATEWAY_TIMEOUT, title).with("left", "spilled")
         }
-        SendError::TimedOut { left: Left::Unknown, .. } | SendError::Lost => {
-            let title = "The record may have been written; the same token makes a repeat recognisable";
-            late(StatusCode::GATEWAY_TIMEOUT, title).with("left", "unknown")
-        }
+        SendError::TimedOut { left: Left::Unknown, .. } | SendError::Lost => unknown(detail.clone()),
         SendError::Weaker { .. } => {
             let title = "The cluster gave a weaker receipt than asked";
             Problem::new(StatusCode::BAD_GATEWAY, "weaker", title, detail)

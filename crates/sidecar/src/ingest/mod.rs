@@ -9,6 +9,7 @@ mod append;
 mod body;
 mod durability;
 pub mod event;
+mod memory;
 mod query;
 mod read;
 mod topics;
@@ -24,6 +25,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
+pub use memory::Memory;
 use query::Query;
 use seawall_core::Clock;
 use seawall_guard::Guard;
@@ -48,6 +50,8 @@ pub struct Ingest {
     pub records: Guard,
     /// The largest body, in bytes, as sent and unpacked.
     pub max_body: usize,
+    /// Room for the bodies of all requests.
+    pub memory: Arc<Memory>,
     /// A client has this long to send its body.
     pub body_timeout: Duration,
     /// Counts, for the metrics.
@@ -60,7 +64,7 @@ pub struct Ingest {
 #[derive(Debug, Default)]
 pub struct Counts {
     accepted: AtomicU64,
-    refused: [AtomicU64; 4],
+    refused: [AtomicU64; 5],
 }
 
 /// Why a record was refused.
@@ -70,6 +74,8 @@ pub enum Refused {
     Rate,
     /// Too many requests at a time.
     Concurrency,
+    /// No room in memory for another body.
+    Memory,
     /// No room in the queue or on the disk.
     Full,
     /// A mistake of the caller.
@@ -78,13 +84,14 @@ pub enum Refused {
 
 impl Refused {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 4] = [Self::Rate, Self::Concurrency, Self::Full, Self::Invalid];
+    pub const ALL: [Self; 5] = [Self::Rate, Self::Concurrency, Self::Memory, Self::Full, Self::Invalid];
 
     /// The name used in metrics and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
+            Self::Memory => "memory",
             Self::Full => "full",
             Self::Invalid => "invalid",
         }
@@ -110,6 +117,7 @@ impl Counts {
         let why = match (problem.kind(), problem.status().as_u16()) {
             ("rate", _) => Refused::Rate,
             ("concurrency", _) => Refused::Concurrency,
+            ("memory", _) => Refused::Memory,
             (_, 500..) => Refused::Full,
             _ => Refused::Invalid,
         };

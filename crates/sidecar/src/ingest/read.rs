@@ -1,6 +1,6 @@
 //! The way back out: records as lines, to the end or for as long as the reader stays.
 
-use super::append::{problem_of, unknown_topic};
+use super::append::{problem_of, unavailable, unknown_topic};
 use super::query::Query;
 use super::{Body, Ingest, stream};
 use crate::config::nearest;
@@ -125,7 +125,10 @@ impl Reading {
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => {}
+            // An end without a word would pass for all there is.
+            () = stop.cancelled() => if !self.follow {
+                self.tell(&unavailable("the process stops: this is not all that there is")).await;
+            },
             () = reading => {}
         }
     }
@@ -158,9 +161,13 @@ impl Reading {
         text.is_empty() || self.lines.send(Bytes::from(text)).await.is_ok()
     }
 
-    /// The head is out already, so the problem is the last line.
     async fn fail(&self, fault: &Fault) {
-        let line = format!("{}\n", problem_of(fault).to_json());
+        self.tell(&problem_of(fault)).await;
+    }
+
+    /// The head is out already, so the problem is the last line.
+    async fn tell(&self, problem: &Problem) {
+        let line = format!("{}\n", problem.to_json());
         // A reader that has gone misses nothing.
         let _ = self.lines.send(Bytes::from(line)).await;
     }

@@ -3,9 +3,11 @@ use crate::config::BearerToken;
 use crate::listen::client::{Reply, call, raw};
 use crate::listen::{Bounds, Listening};
 use async_compression::tokio::write::GzipEncoder;
-use seawall_core::{Class, Fault, Limit, SystemClock};
+use seawall_core::{Class, Fault, Limit, Outgoing, Record, Sink, SystemClock};
 use seawall_guard::{ConcurrencyOptions, GuardOptions, RateOptions};
-use seawall_log::{Broker, BrokerOptions, Driver, TopicOptions};
+use seawall_kafka::sink::SinkError;
+use seawall_kafka::{Connection, KafkaError, KafkaSink, SinkOptions};
+use seawall_log::{Broker, BrokerOptions, Driver, LogError, TopicOptions};
 use seawall_producer::SendError;
 use seawall_wal::RealDisk;
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ struct Server {
 }
 
 const MAX_BODY: usize = 64 * 1024;
+const SECOND: Duration = Duration::from_secs(1);
 
 fn guard(options: GuardOptions) -> Guard {
     Guard::new(options, Arc::new(SystemClock::new()), 1).expect("valid")
@@ -29,28 +32,38 @@ async fn server() -> Server {
     with(|_| ()).await
 }
 
-async fn with(change: impl FnOnce(&mut Ingest)) -> Server {
-    let dir = tempfile::tempdir().expect("a directory");
-    let clock = Arc::new(SystemClock::new());
+fn broker(dir: &std::path::Path) -> Broker {
     let (broker, _) =
-        Broker::open(RealDisk, BrokerOptions::new(dir.path()), clock.clone(), Driver::Thread).expect("open");
+        Broker::open(RealDisk, BrokerOptions::new(dir), Arc::new(SystemClock::new()), Driver::Thread)
+            .expect("open");
     broker.create_topic("orders", TopicOptions::partitions(4)).expect("made");
-    let (listener, bound) = Listening::bind("127.0.0.1:0".parse().expect("an address")).await.expect("bound");
+    broker
+}
+
+fn ingest(broker: Broker, bound: SocketAddr) -> Ingest {
     let unlimited = GuardOptions {
         concurrency: ConcurrencyOptions { limit: 1_000_000, ..ConcurrencyOptions::default() },
         ..GuardOptions::default()
     };
-    let mut ingest = Ingest {
-        sink: Destination::Log(broker.clone()),
-        clock,
+    Ingest {
+        sink: Destination::Log(broker),
+        clock: Arc::new(SystemClock::new()),
         access: Access { bound, hosts: Vec::new(), token: None },
         requests: guard(unlimited.clone()),
         records: guard(unlimited),
         max_body: MAX_BODY,
+        memory: Arc::new(Memory::new(2 * MAX_BODY)),
         body_timeout: Duration::from_millis(300),
         counts: Arc::new(Counts::default()),
         stop: CancellationToken::new(),
-    };
+    }
+}
+
+async fn with(change: impl FnOnce(&mut Ingest)) -> Server {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = broker(dir.path());
+    let (listener, bound) = Listening::bind("127.0.0.1:0".parse().expect("an address")).await.expect("bound");
+    let mut ingest = ingest(broker.clone(), bound);
     change(&mut ingest);
     let counts = ingest.counts.clone();
     let listening = Listening::serve(listener, Arc::new(ingest), Bounds::default()).expect("serving");
@@ -374,4 +387,112 @@ fn the_page_for_callers_names_what_is_spoken() {
     for status in [201, 202, 207, 400, 401, 404, 408, 413, 415, 429, 502, 503, 504, 507] {
         assert!(page.contains(&format!("\n| {status}")), "{status}");
     }
+}
+
+#[tokio::test]
+async fn the_bodies_of_all_requests_together_have_a_bound() {
+    let memory = Arc::new(Memory::new(2 * MAX_BODY));
+    let shared = Arc::clone(&memory);
+    let server = with(|ingest| {
+        ingest.memory = shared;
+        ingest.body_timeout = Duration::from_secs(20);
+    })
+    .await;
+    let head = |length: usize| {
+        format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n").into_bytes()
+    };
+    // Two clients have sent nearly all of a large body.
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = tokio::net::TcpStream::connect(server.addr).await.expect("connected");
+        stream.write_all(&[head(MAX_BODY), vec![b'x'; MAX_BODY - 1]].concat()).await.expect("sent");
+        slow.push(stream);
+    }
+    while memory.used() < 2 * (MAX_BODY - 1) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let reply = server.post(&[], b"three").await;
+    assert_eq!((reply.status, &reply.json()["limit"]), (503, &"memory".into()), "{reply:?}");
+    assert!(reply.header("retry-after").is_some() && server.counts.refused(Refused::Memory) == 1);
+    assert_eq!(server.post(&[], b"xy").await.status, 201, "what fits is taken");
+    drop(slow);
+    while memory.used() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Packed, it takes what was sent and what that unpacks to, and gives back both.
+    let mut encoder = GzipEncoder::new(Vec::new());
+    encoder.write_all(&vec![b'z'; MAX_BODY]).await.expect("packed");
+    encoder.shutdown().await.expect("packed");
+    let packed = [("content-encoding", "gzip")];
+    assert_eq!(server.post(&packed, &encoder.into_inner()).await.status, 201);
+    assert_eq!(memory.used(), 0);
+}
+
+/// Many clients take every 2xx for success.
+#[tokio::test]
+async fn a_list_of_which_nothing_has_a_receipt_is_no_success() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ingest = ingest(broker(dir.path()), "127.0.0.1:1".parse().expect("an address"));
+    let full =
+        Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The disk is full", "x").after(SECOND);
+    let late = |left: &str| {
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "timed-out", "Late", "x").after(SECOND).with("left", left)
+    };
+    let answered = |problems: Vec<Problem>| {
+        let told = ingest.answer_batch("orders", problems.into_iter().map(Err).collect());
+        told.map_or_else(
+            |problem| (problem.status().as_u16(), problem.to_json()),
+            |response| (response.status().as_u16(), serde_json::Value::Null),
+        )
+    };
+    assert_eq!(answered(vec![full.clone(), full.clone()]).0, 507);
+    // Rather twice, under the same id, than never.
+    let (status, told) = answered(vec![late("spilled"), late("unknown"), late("spilled")]);
+    assert_eq!((status, &told["left"]), (504, &"unknown".into()));
+    assert_eq!(answered(vec![late("spilled"), full.clone()]).0, 507);
+    assert_eq!(
+        answered(vec![full, Problem::bad_request("key", "x")]).0,
+        207,
+        "a mistake is told at its place"
+    );
+}
+
+#[tokio::test]
+async fn what_may_have_been_written_is_not_told_as_refused() {
+    let left = |fault: Fault| {
+        let problem = append::of_record(&fault);
+        (problem.status().as_u16(), problem.to_json()["left"].clone())
+    };
+    assert_eq!(left(LogError::Unconfirmed.into()), (504, "unknown".into()));
+    assert_eq!(left(SinkError::Unanswered { topic: "orders".to_owned() }.into()), (504, "unknown".into()));
+    let options = SinkOptions { delivery_timeout: SECOND, close_within: SECOND, ..SinkOptions::default() };
+    let nowhere = KafkaSink::open(&Connection::new(["127.0.0.1:1"]), &options).expect("open");
+    let record = Record::new(None, "x");
+    let answers = nowhere.send(vec![Outgoing { topic: "orders".into(), partition: None, record }]).await;
+    let [Err(fault)] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(left(fault.clone()), (504, "unknown".into()), "{fault}");
+    // These were not given to anybody.
+    assert_eq!(left(KafkaError::Closed.into()), (503, serde_json::Value::Null));
+    assert_eq!(left(LogError::Closed.into()), (503, serde_json::Value::Null));
+}
+
+#[tokio::test]
+async fn what_is_read_back_does_not_end_in_silence_where_the_process_stops() {
+    let stop = CancellationToken::new();
+    let shared = stop.clone();
+    let server = with(|ingest| ingest.stop = shared).await;
+    // More than the reader is sent ahead of what it takes.
+    for _ in 0..400 {
+        assert_eq!(server.post(&[], &[b'x'; MAX_BODY]).await.status, 201);
+    }
+    let mut stream = tokio::net::TcpStream::connect(server.addr).await.expect("connected");
+    let get = format!("GET {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(get.as_bytes()).await.expect("sent");
+    stream.readable().await.expect("an answer");
+    stop.cancel();
+    let mut text = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.expect("read");
+    assert!(text.len() < 20 << 20, "it was cut");
+    let last = text.lines().rfind(|line| line.starts_with('{')).expect("a line");
+    assert!(last.contains("urn:seawall:problem:unavailable") && last.contains("not all"), "{}", &last[..200]);
 }

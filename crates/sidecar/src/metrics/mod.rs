@@ -29,7 +29,7 @@ pub struct Scrape {
     pipelines: Vec<Shown>,
     producers: Vec<producers::Shown>,
     accepted: u64,
-    refused: [(Refused, u64); 4],
+    refused: [(Refused, u64); 5],
     log: Counters,
     health: Health,
 }

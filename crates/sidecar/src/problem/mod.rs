@@ -87,6 +87,11 @@ impl Problem {
         self.0.kind
     }
 
+    /// A further field.
+    pub(crate) fn field(&self, name: &str) -> Option<&Value> {
+        self.0.fields.get(name)
+    }
+
     /// What is wrong here.
     pub fn detail(&self) -> &str {
         &self.0.detail

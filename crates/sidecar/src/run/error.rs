@@ -24,6 +24,17 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// An address that the command line gave is open to the network.
+    #[error(
+        "{listener} on {addr} would be open to the network without a token: set {listener}.token_file or \
+         {listener}.token_env in the configuration, or listen on 127.0.0.1"
+    )]
+    Open {
+        /// `ingest` or `admin`.
+        listener: &'static str,
+        /// The address.
+        addr: SocketAddr,
+    },
     /// A listener could not be served.
     #[error("{listener} cannot be served")]
     Serve {
@@ -83,7 +94,7 @@ impl StartError {
             Self::Pipeline { source, .. } => source.is_config(),
             Self::Cluster(source) => source.is_config(),
             Self::Recoverable(source) => source.is_config(),
-            Self::Secret(_) | Self::Guard(_) => true,
+            Self::Open { .. } | Self::Secret(_) | Self::Guard(_) => true,
             Self::Bind { .. } | Self::Serve { .. } | Self::Log(_) | Self::Crashed(_) => false,
         }
     }
@@ -97,7 +108,7 @@ impl Classify for StartError {
             Self::Pipeline { source, .. } => source.class(),
             Self::Cluster(source) => source.class(),
             Self::Recoverable(source) => source.class(),
-            Self::Secret(_) | Self::Guard(_) => Class::Permanent,
+            Self::Open { .. } | Self::Secret(_) | Self::Guard(_) => Class::Permanent,
             Self::Crashed(_) => Class::Bug,
         }
     }

@@ -11,7 +11,7 @@ use crate::admin::{Admin, AdminState};
 use crate::cluster::Clusters;
 use crate::config::{self, Config, ConfigError, restart_fields};
 use crate::destination::Places;
-use crate::ingest::{Counts, Ingest};
+use crate::ingest::{Counts, Ingest, Memory};
 use crate::listen::{Bounds, Listening};
 use crate::overview::{Moment, overview};
 use crate::panics;
@@ -96,6 +96,7 @@ impl Sidecar {
     pub async fn start(mut config: Config, options: StartOptions) -> Result<Self, StartError> {
         panics::install();
         options.addresses.put_over(&mut config);
+        parts::closed_to_the_network(&config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         // Both ports are taken first: they are what most often cannot be had, and cost nothing to give back.
         let (ingest_listener, ingest_addr) = parts::bind("ingest", config.ingest.addr).await?;
@@ -222,6 +223,7 @@ impl Shared {
             requests: self.requests.clone(),
             records: self.records.clone(),
             max_body: config.max_body.as_usize(),
+            memory: Arc::new(Memory::new(config.memory.as_usize())),
             body_timeout: config.body_timeout.0,
             counts: self.counts.clone(),
             stop: self.stop.clone(),

@@ -29,6 +29,19 @@ pub(super) async fn bind(
     Listening::bind(addr).await.map_err(|source| StartError::Bind { listener, addr, source })
 }
 
+/// The configuration was checked before the command line's addresses were put over it.
+pub(super) fn closed_to_the_network(config: &Config) -> Result<(), StartError> {
+    let (ingest, admin) = (&config.ingest, &config.admin);
+    let sides = [
+        ("ingest", ingest.addr, ingest.token_file.is_some() || ingest.token_env.is_some()),
+        ("admin", admin.addr, admin.token_file.is_some() || admin.token_env.is_some()),
+    ];
+    match sides.into_iter().find(|(_, addr, token)| !addr.ip().is_loopback() && !token) {
+        Some((listener, addr, _)) => Err(StartError::Open { listener, addr }),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn access(config: &Config, ingest: SocketAddr, admin: SocketAddr) -> Result<Rules, StartError> {
     let token = |table, file: &Option<std::path::PathBuf>, env: &Option<String>| {
         BearerToken::load(table, file.as_deref(), env.as_deref())
