@@ -9,6 +9,7 @@
 mod error;
 mod fit;
 mod remember;
+mod together;
 mod topics;
 
 pub use error::ClusterError;

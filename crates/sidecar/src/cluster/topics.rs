@@ -2,9 +2,10 @@
 
 use super::fit::{Findings, Keeps};
 use super::remember::Remembered;
+use super::together::Together;
 use super::{Cluster, ClusterError};
 use crate::config;
-use seawall_core::{Class, Classify, Clock, Fault, Nanos};
+use seawall_core::{Class, Classify, Clock, Fault};
 use seawall_kafka::KafkaError;
 use seawall_kafka::admin::{NewTopic, Topic};
 use std::collections::BTreeSet;
@@ -46,10 +47,9 @@ pub(super) fn described(config: &config::Config, cluster: &str) -> Vec<config::T
 
 /// The topics that a cluster is known to have.
 pub(super) struct Known {
-    clock: Arc<dyn Clock>,
     names: RwLock<BTreeSet<String>>,
-    /// When the cluster was last asked for all; held while it is asked.
-    asked: tokio::sync::Mutex<Option<Nanos>>,
+    /// Asks the cluster for all.
+    asked: Together<KafkaError>,
     /// What an earlier life knew, where records are taken while the cluster is away.
     remembered: Option<Arc<Remembered>>,
 }
@@ -57,8 +57,8 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(clock: Arc<dyn Clock>, remembered: Option<Remembered>) -> Self {
         let names = remembered.as_ref().map(Remembered::names).unwrap_or_default();
-        let asked = tokio::sync::Mutex::new(None);
-        Self { clock, names: RwLock::new(names), asked, remembered: remembered.map(Arc::new) }
+        let asked = Together::new(clock, BELIEVED);
+        Self { names: RwLock::new(names), asked, remembered: remembered.map(Arc::new) }
     }
 
     pub(super) fn remembered(&self) -> Option<&Arc<Remembered>> {
@@ -209,17 +209,14 @@ impl Cluster {
     /// Asks for all topics, unless that was just done.
     async fn refresh(&self) -> Result<(), KafkaError> {
         let known = &self.0.known;
-        let mut asked = known.asked.lock().await;
-        let now = known.clock.now();
-        if asked.is_some_and(|before| now.since(before) < BELIEVED) {
-            return Ok(());
-        }
-        let topics = self.0.admin.topics().await?;
-        let names: BTreeSet<String> = topics.into_iter().map(|topic| topic.name).collect();
-        known.names.write().unwrap_or_else(PoisonError::into_inner).clone_from(&names);
-        self.forget_others(names);
-        *asked = Some(known.clock.now());
-        Ok(())
+        let ask = async {
+            let topics = self.0.admin.topics().await?;
+            let names: BTreeSet<String> = topics.into_iter().map(|topic| topic.name).collect();
+            known.names.write().unwrap_or_else(PoisonError::into_inner).clone_from(&names);
+            self.forget_others(names);
+            Ok(())
+        };
+        known.asked.ask(ask).await
     }
 }
 
