@@ -79,10 +79,10 @@ pub(super) async fn change(
 ) -> Answered {
     let pipeline = find(&state.shared, &name)?;
     let patch: Map<String, Value> = body(&bytes)?;
-    let limits = patched(pipeline.limits(), pipeline.max_connections(), patch)?;
-    pipeline.set_limits(limits).map_err(|error| unprocessable("", error.to_string()))?;
+    let change = |limits| patched(limits, pipeline.max_connections(), patch);
+    let changed = pipeline.change_limits(change)?.map_err(|error| unprocessable("", error.to_string()))?;
     tracing::info!(pipeline = name, "limits changed through the admin API");
-    Ok(Json(Document::from(pipeline.limits())).into_response())
+    Ok(Json(Document::from(changed)).into_response())
 }
 
 /// `limits` with `patch` merged in, if that makes valid limits where there are so many connections.

@@ -21,6 +21,7 @@ use seawall_kafka::KafkaError;
 use seawall_log::{LogError, SourceOptions};
 use seawall_stores::{EmbeddedOptions, EmbeddedStore};
 use seawall_wal::RealDisk;
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -305,7 +306,23 @@ impl Pipeline {
     /// # Errors
     /// [`LimitsError`]; the old ones stay in force, all of them.
     pub fn set_limits(&self, new: Limits) -> Result<(), LimitsError> {
+        self.change_limits(|_| Ok::<_, Infallible>(new)).unwrap_or_else(|never| match never {}).map(drop)
+    }
+
+    /// Puts in force what `change` makes of the limits; nobody else changes them meanwhile. Answers what is in force now.
+    ///
+    /// # Errors
+    /// What `change` says, or [`LimitsError`]; the old ones stay in force, all of them.
+    pub(crate) fn change_limits<E>(
+        &self,
+        change: impl FnOnce(Limits) -> Result<Limits, E>,
+    ) -> Result<Result<Limits, LimitsError>, E> {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = change(limits.clone())?;
+        Ok(self.put_in_force(&mut limits, new).map(|()| limits.clone()))
+    }
+
+    fn put_in_force(&self, limits: &mut Limits, new: Limits) -> Result<(), LimitsError> {
         self.guard.reconfigure(options::guard(&new.guard))?;
         if let Err(error) = self.consumer.set_limits(options::limits(&new.retry, &self.queue)) {
             self.guard.reconfigure(options::guard(&limits.guard))?;

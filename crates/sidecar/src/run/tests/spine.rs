@@ -165,6 +165,46 @@ async fn a_second_process_on_the_directory_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_of_the_command_line_is_not_open_to_the_network_without_a_token() {
+    let open: Option<SocketAddr> = Some("0.0.0.0:0".parse().expect("an address"));
+    let sides = [
+        ("ingest", Addresses { ingest: open, admin: None }),
+        ("admin", Addresses { ingest: None, admin: open }),
+    ];
+    for (side, addresses) in sides {
+        let options = StartOptions { addresses, ..StartOptions::default() };
+        let error = Sidecar::start(Config::default(), options).await.expect_err("refused");
+        assert!(error.is_config() && error.to_string().contains(&format!("{side}.token_file")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_changes_of_the_limits_lose_neither() {
+    let process = Process::start().await;
+    let pipeline = &process.sidecar.shared.pipelines[0];
+    std::thread::scope(|scope| {
+        let changed = pipeline.change_limits(|mut limits| {
+            let (begun, begins) = std::sync::mpsc::channel();
+            let other = scope.spawn(move || {
+                begun.send(()).expect("heard");
+                pipeline.change_limits(|mut limits| {
+                    limits.retry.attempts = 3;
+                    Ok::<_, ()>(limits)
+                })
+            });
+            begins.recv().expect("begun");
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!other.is_finished(), "it waits for this one");
+            limits.guard.concurrency = config::Concurrency(7);
+            Ok::<_, ()>(limits)
+        });
+        assert!(changed.expect("no objection").is_ok());
+    });
+    let limits = pipeline.limits();
+    assert_eq!((limits.guard.concurrency, limits.retry.attempts), (config::Concurrency(7), 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stream_begins_with_a_snapshot_and_goes_on() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let process = Process::start().await;
