@@ -179,7 +179,18 @@ async fn print_running(arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
+/// What went wrong while the answer was on its way stands in its last line; no record has a `type` there.
+fn is_problem(line: &[u8]) -> bool {
+    const KIND: &str = "urn:seawall:problem:";
+    let suspected = line.windows(KIND.len()).any(|part| part == KIND.as_bytes());
+    let read = || serde_json::from_slice::<serde_json::Value>(line).ok();
+    suspected && read().is_some_and(|json| json["type"].as_str().is_some_and(|kind| kind.starts_with(KIND)))
+}
+
 fn print_line(out: &mut impl Write, line: &[u8], format: Format) -> Outcome {
+    if is_problem(line) {
+        return Err(Failure::environment(String::from_utf8_lossy(line)));
+    }
     let written = match format {
         Format::Json => out.write_all(line),
         Format::Text => {
@@ -189,4 +200,23 @@ fn print_line(out: &mut impl Write, line: &[u8], format: Format) -> Outcome {
         }
     };
     written.and_then(|()| out.write_all(b"\n")).map_err(output::closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_in_the_last_line_is_no_record() {
+        let problem =
+            br#"{"type":"urn:seawall:problem:unavailable","status":503,"detail":"the process stops"}"#;
+        let record =
+            br#"{"value":"urn:seawall:problem:unavailable","headers":{"type":"urn:seawall:problem:x"}}"#;
+        for format in [Format::Json, Format::Text] {
+            let mut out = Vec::new();
+            assert!(print_line(&mut out, problem, format).is_err() && out.is_empty());
+            print_line(&mut out, record, format).unwrap();
+            assert!(out.ends_with(b"\n"));
+        }
+    }
 }
