@@ -18,6 +18,7 @@ pub use error::CheckError;
 pub use finding::Finding;
 pub use query::{Query, queries};
 
+use client::Client;
 use kind::Content;
 use std::path::Path;
 
@@ -38,7 +39,7 @@ pub fn check(file: &Path) -> Result<Vec<Finding>, CheckError> {
 pub fn check_text(file: &Path, text: &str) -> Result<Vec<Finding>, CheckError> {
     let name = file.display().to_string();
     let mut findings = match kind::read(&name, text)? {
-        Content::Clients(clients) => clients.iter().flat_map(rule::of_client).collect::<Vec<_>>(),
+        Content::Clients(clients) => of_clients(&clients),
         Content::Queries(queries) => {
             let mut all = Vec::new();
             for query in &queries {
@@ -52,4 +53,12 @@ pub fn check_text(file: &Path, text: &str) -> Result<Vec<Finding>, CheckError> {
     }
     findings.sort_by_key(|finding| finding.line);
     Ok(findings)
+}
+
+/// Clients that have a setting in common say the same of it.
+fn of_clients(clients: &[Client]) -> Vec<Finding> {
+    let mut all: Vec<_> = clients.iter().flat_map(rule::of_client).collect();
+    all.sort_by(|a, b| (a.line, a.rule, &a.what).cmp(&(b.line, b.rule, &b.what)));
+    all.dedup();
+    all
 }

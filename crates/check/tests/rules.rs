@@ -116,6 +116,72 @@ fn yaml_of_the_go_clients_and_of_spring() {
     expect("two.yaml", two, &["kafka/session-timeout:3"]);
 }
 
+#[test]
+fn each_prefix_is_a_client_of_its_own() {
+    let order = "kafka/in-flight-order:4";
+    let cases: &[(&str, &[&str])] = &[
+        ("mp.messaging.outgoing.orders.acks=1\nmp.messaging.outgoing.audit.acks=all", &["kafka/acks:1"]),
+        ("A.producer.acks=1\nB.producer.acks=all", &["kafka/acks:1"]),
+        ("A.producer.acks=all\nB.producer.acks=1", &["kafka/acks:2"]),
+        ("spring.kafka.producer.acks=1\nspring.kafka.producer.properties.acks=all", &[]),
+        // What an outer prefix sets is judged with each inner one, and told once.
+        (
+            "k.brokers=a\nk.acks=all\nk.x.acks=1\nk.x.max.in.flight.requests.per.connection=3\nk.y.linger.ms=5",
+            &["kafka/acks:3", order],
+        ),
+        (
+            "kafka.heartbeat.interval.ms=5000\nkafka.a.max.poll.interval.ms=300000\nkafka.b.acks=all",
+            &["kafka/heartbeat-interval:1"],
+        ),
+        ("bootstrap.servers=a\ngroup.id=g\nconsumer.enable.auto.commit=false\nproducer.acks=all", &[]),
+        (
+            "kafka.enable.idempotence=false\nkafka.producer.max.in.flight.requests.per.connection=1\n\
+             kafka.consumer.group.id=g\nkafka.consumer.enable.auto.commit=false",
+            &[],
+        ),
+        // A consumer has nothing of what is a producer's alone.
+        (
+            "kafka.statistics.interval.ms=5\nkafka.max.in.flight=5\nkafka.enable.idempotence=true\n\
+             kafka.consumer.enable.auto.commit=false",
+            &[],
+        ),
+        // An outer one whose value all inner ones replace is a client itself, as a Connect worker is.
+        ("session.timeout.ms=10000\nconsumer.session.timeout.ms=45000", &["kafka/session-timeout:1"]),
+    ];
+    for (text, wanted) in cases {
+        expect("application.properties", &format!("{text}\n"), wanted);
+    }
+    let yaml = "kafka: {orders: {acks: 1}, audit: {acks: all}}\n";
+    expect("app.yaml", yaml, &["kafka/acks:1"]);
+    let sarama = "sarama:\n  Net: {MaxOpenRequests: 5}\n  Producer: {Idempotent: true}\n";
+    expect("sarama.yaml", sarama, &[]);
+    let mixed = "kafka:\n  producer: {queue.buffering.max.ms: 5}\n  consumer: {group.id: g}\n";
+    expect("app.yaml", mixed, &["kafka/in-flight-order:2", "kafka/auto-commit:3"]);
+}
+
+#[test]
+fn settings_of_others_are_no_clients() {
+    let others = [
+        "server.servlet.session.timeout=20s",
+        "quarkus.log.console.async=true",
+        "group.consumer.heartbeat.interval.ms=5000",
+        "group.min.session.timeout.ms=6000",
+        "zookeeper.session.timeout.ms=18000",
+    ];
+    for other in others {
+        let error = check_text(Path::new("a.properties"), other).unwrap_err();
+        assert!(matches!(error, CheckError::UnknownKind { .. }), "{other}: {error}");
+        expect("a.properties", &format!("{JAVA}{other}\n"), &[]);
+    }
+    let both =
+        "spring.kafka.consumer.properties.session.timeout.ms=10000\nserver.servlet.session.timeout=30m\n";
+    expect("application.properties", both, &["kafka/session-timeout:1"]);
+    // What names brokers is a client, whatever it is called.
+    let named = "orders.bootstrap.servers=a:9092\norders.acks=1\norders.audit.acks=0\n";
+    expect("app.properties", named, &["kafka/acks:2", "kafka/acks:3"]);
+    expect("app.properties", "kafka.acks=all\nlogging.debug=true\nkafka.linger.ms=5\n", &[]);
+}
+
 fn rules(expr: &str) -> String {
     format!("groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: '{expr}'\n")
 }

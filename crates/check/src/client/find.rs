@@ -1,9 +1,10 @@
 //! Where in a file clients are.
 
-use super::name::words;
+use super::name::{prefix, words};
+use super::prefix::Prefixes;
 use super::{Client, Dialect, Name, Setting};
 use crate::document::{Node, Value};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Words that make of a part of a larger file the settings of a Kafka client.
 const MARKS: &[&str] = &["kafka", "rdkafka", "librdkafka", "sarama", "kgo", "franz"];
@@ -30,31 +31,41 @@ const LIBRDKAFKA: &[&str] = &[
     "debug",
 ];
 
-/// The client of a file of `name=value` lines; none where no setting is a Kafka client's.
+/// Words, beside those that hold `kafka`, by which a prefix in a file of `name=value` lines is a client's.
+const OTHER_MARKS: &[&str] = &["producer", "producers", "consumer", "consumers", "sarama", "kgo", "franz"];
+
+/// The clients of a file of `name=value` lines; none where no setting is a Kafka client's. Such a file may be a
+/// whole application's, whose other parts have sessions and heartbeats too.
 pub(crate) fn in_properties(node: &Node) -> Vec<Client> {
-    let settings: Vec<Setting> =
-        node.entries().iter().filter_map(|(key, node)| setting(key, key, node)).collect();
-    let is = |key: &str, name: &str| key == name || key.ends_with(&format!(".{name}"));
-    let librdkafka = node.entries().iter().any(|(key, _)| LIBRDKAFKA.iter().any(|name| is(key, name)));
-    let dialect = if librdkafka { Dialect::Librdkafka } else { Dialect::Java };
-    if settings.is_empty() { Vec::new() } else { vec![Client { dialect, settings }] }
-}
-
-/// The clients of a YAML or JSON tree: one for each place that names brokers or Kafka, and one for each item
-/// of a list below it.
-pub(crate) fn in_tree(root: &Node) -> Vec<Client> {
-    let mut walk = Walk { found: BTreeMap::new() };
-    walk.see(root, &Place { path: String::new(), scope: None });
-    let clients = walk.found.into_values().filter(|settings| !settings.is_empty());
-    clients.map(|settings| Client { dialect: dialect(&settings), settings }).collect()
-}
-
-/// The names of Java and librdkafka are spelled out with dots wherever they stand.
-fn dialect(settings: &[Setting]) -> Dialect {
-    let ends = |names: &[&str]| {
-        settings.iter().any(|setting| names.iter().any(|name| setting.written.ends_with(name)))
+    let named = node.entries().iter().filter_map(|(key, _)| Name::split(key));
+    let brokers: BTreeSet<Vec<String>> =
+        named.filter(|(name, _)| *name == Name::Brokers).map(|(_, prefix)| prefix).collect();
+    let is_kafkas = |prefix: &[String]| {
+        prefix.is_empty() || marked(prefix) || (1..=prefix.len()).any(|end| brokers.contains(&prefix[..end]))
     };
-    if ends(LIBRDKAFKA) { Dialect::Librdkafka } else { Dialect::Other }
+    let mut found = Prefixes::default();
+    for (key, node) in node.entries() {
+        if let Some((prefix, setting)) = setting(key, key, node).filter(|(prefix, _)| is_kafkas(prefix)) {
+            found.add(prefix, setting);
+        }
+        let before = LIBRDKAFKA.iter().filter_map(|name| key.strip_suffix(name));
+        if before.filter(|rest| rest.is_empty() || rest.ends_with('.')).any(|rest| is_kafkas(&prefix(rest))) {
+            found.librdkafka(Vec::new());
+        }
+    }
+    found.clients(Dialect::Java)
+}
+
+fn marked(prefix: &[String]) -> bool {
+    prefix.iter().any(|word| word.contains("kafka") || OTHER_MARKS.contains(&word.as_str()))
+        || prefix.windows(2).any(|pair| pair == ["mp", "messaging"])
+}
+
+/// The clients of a YAML or JSON tree, by prefix, in each place that names brokers or Kafka.
+pub(crate) fn in_tree(root: &Node) -> Vec<Client> {
+    let mut walk = Walk { found: Prefixes::default() };
+    walk.see(root, &Place { path: String::new(), scope: None });
+    walk.found.clients(Dialect::Other)
 }
 
 struct Place {
@@ -64,7 +75,7 @@ struct Place {
 }
 
 struct Walk {
-    found: BTreeMap<String, Vec<Setting>>,
+    found: Prefixes,
 }
 
 impl Walk {
@@ -87,9 +98,13 @@ impl Walk {
                     let named = words(key).iter().any(|word| MARKS.contains(&word.as_str()));
                     let scope = here.clone().or_else(|| named.then(|| path.clone()));
                     if let Some(scope) = &scope
-                        && let Some(setting) = setting(&path, key, node)
+                        && let Some((words, setting)) = setting(&path, key, node)
                     {
-                        self.found.entry(scope.clone()).or_default().push(setting);
+                        // The names of Java and librdkafka are spelled out with dots wherever they stand.
+                        if LIBRDKAFKA.iter().any(|name| setting.written.ends_with(name)) {
+                            self.found.librdkafka(prefix(scope));
+                        }
+                        self.found.add(words, setting);
                     }
                     self.see(node, &Place { path, scope });
                 }
@@ -98,14 +113,14 @@ impl Walk {
     }
 }
 
-/// A list, as of brokers, is no value but is one all the same.
-fn setting(path: &str, key: &str, node: &Node) -> Option<Setting> {
-    let name = Name::of(path)?;
+/// A setting and its prefix. A list, as of brokers, is no value but is one all the same.
+fn setting(path: &str, key: &str, node: &Node) -> Option<(Vec<String>, Setting)> {
+    let (name, prefix) = Name::split(path)?;
     let value = match &node.value {
         Value::Scalar(text) => text.clone(),
         Value::List(_) if name == Name::Brokers => String::new(),
         _ => return None,
     };
     let written = if words(key).len() > 1 || !path.contains('.') { key } else { path };
-    Some(Setting { name, written: written.to_owned(), value, line: node.line })
+    Some((prefix, Setting { name, written: written.to_owned(), value, line: node.line, passed_on: false }))
 }

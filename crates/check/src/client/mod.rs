@@ -6,6 +6,7 @@
 
 mod find;
 mod name;
+mod prefix;
 mod quantity;
 
 pub(crate) use find::{in_properties, in_tree};
@@ -29,6 +30,8 @@ pub(crate) struct Setting {
     pub(crate) written: String,
     pub(crate) value: String,
     pub(crate) line: usize,
+    /// Whether a client of an inner prefix has it too, and it is judged there.
+    pub(crate) passed_on: bool,
 }
 
 /// The settings of one client.
@@ -39,9 +42,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// What is set under `name`; the last one where there are several, as clients read it.
+    /// What is set under `name`.
     pub(crate) fn get(&self, name: Name) -> Option<&Setting> {
-        self.settings.iter().rev().find(|setting| setting.name == name)
+        self.settings.iter().find(|setting| setting.name == name)
+    }
+
+    /// Whether a finding at `line` is told here, and not by a client of an inner prefix.
+    pub(crate) fn judges(&self, line: usize) -> bool {
+        self.settings.iter().any(|setting| setting.line == line && !setting.passed_on)
     }
 
     /// Whether what is there leaves no doubt that it is a Kafka client.

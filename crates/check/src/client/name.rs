@@ -35,6 +35,8 @@ const NAMES: &[(&[&str], Name)] = &[
     (&["metadata", "broker", "list"], Name::Brokers),
     (&["seed", "brokers"], Name::Brokers),
     (&["brokers"], Name::Brokers),
+    (&["request", "required", "acks"], Name::Acks),
+    (&["required", "acks"], Name::Acks),
     (&["acks"], Name::Acks),
     (&["buffer", "memory"], Name::BufferBytes),
     (&["queue", "buffering", "max", "kbytes"], Name::BufferBytes),
@@ -69,16 +71,44 @@ const NAMES: &[(&[&str], Name)] = &[
     (&["enable", "auto", "offset", "store"], Name::OffsetStore),
 ];
 
+/// Words that divide the settings of one client and make no other of it: Spring's and Flink's `properties`,
+/// Spring Cloud's `configuration`, sarama's `Net`.
+const SECTIONS: &[&str] = &["properties", "config", "configuration", "net"];
+/// Words before settings of the broker that end as a client's do.
+const BROKERS: &[&[&str]] = &[&["group", "consumer"], &["group", "min"], &["group", "max"], &["zookeeper"]];
+
 impl Name {
     /// The setting that `written` (a whole path) means.
     pub(crate) fn of(written: &str) -> Option<Self> {
-        let words = words(written);
+        Self::split(written).map(|(name, _)| name)
+    }
+
+    /// As [`Self::of`], and the [`prefix`] that stands before it.
+    pub(super) fn split(written: &str) -> Option<(Self, Vec<String>)> {
+        let mut words = words(written);
         // sarama's consumer has an `errors` to return as well, which is not about deliveries.
         let consumers = words.iter().any(|word| word == "consumer");
-        let found = NAMES.iter().find(|(end, _)| {
-            words.len() >= end.len() && words[words.len() - end.len()..].iter().zip(*end).all(|(a, b)| a == b)
-        });
-        found.map(|(_, name)| *name).filter(|name| !(consumers && *name == Self::DeliveryReports))
+        let (end, name) = NAMES.iter().find(|(end, _)| ends(&words, end))?;
+        words.truncate(words.len() - end.len());
+        let brokers = |of: &&[&str]| words.windows(of.len()).any(|some| *some == **of);
+        if (consumers && *name == Self::DeliveryReports) || BROKERS.iter().any(brokers) {
+            return None;
+        }
+        Some((*name, without_sections(words)))
+    }
+
+    pub(crate) fn is_consumers(self) -> bool {
+        matches!(
+            self,
+            Self::GroupId
+                | Self::GroupProtocol
+                | Self::SessionTimeout
+                | Self::HeartbeatInterval
+                | Self::PollInterval
+                | Self::Assignor
+                | Self::AutoCommit
+                | Self::OffsetStore
+        )
     }
 
     pub(crate) fn is_producers(self) -> bool {
@@ -96,6 +126,20 @@ impl Name {
                 | Self::TransactionalId
         )
     }
+}
+
+fn ends(words: &[String], end: &[&str]) -> bool {
+    words.len() >= end.len() && words[words.len() - end.len()..] == *end
+}
+
+/// The words of what stands before a name, without those that tell no client from another.
+pub(super) fn prefix(written: &str) -> Vec<String> {
+    without_sections(words(written))
+}
+
+fn without_sections(mut words: Vec<String>) -> Vec<String> {
+    words.retain(|word| !SECTIONS.contains(&word.as_str()));
+    words
 }
 
 /// `Group.Session.Timeout`, `sessionTimeout` and `session-timeout` in words, in lower case.
@@ -140,7 +184,9 @@ mod tests {
         ] {
             assert_eq!(Name::of(written), Some(name), "{written}");
         }
-        for other in ["backpacks", "Consumer.Return.Errors", "timeout", "max.poll.records", ""] {
+        let brokers = ["group.consumer.heartbeat.interval.ms", "kafka.group.min.session.timeout.ms"];
+        let others = ["backpacks", "Consumer.Return.Errors", "timeout", "max.poll.records", ""];
+        for other in others.into_iter().chain(brokers).chain(["zookeeper.session.timeout.ms"]) {
             assert_eq!(Name::of(other), None, "{other}");
         }
     }

@@ -30,7 +30,8 @@ pub(crate) fn of_client(client: &Client) -> Vec<Finding> {
         poll_interval::check,
         session_timeout::check,
     ];
-    rules.iter().filter_map(|rule| rule(client)).collect()
+    let found = rules.iter().filter_map(|rule| rule(client));
+    found.filter(|finding| client.judges(finding.line)).collect()
 }
 
 /// Findings in a query of `file`.
