@@ -85,6 +85,14 @@ fn librdkafka_properties() {
     expect("client.conf", &format!("{bare}linger.ms=5\n"), &["kafka/in-flight-order:2"]);
     expect("client.conf", &format!("{bare}linger.ms=5\nmax.in.flight=1\n"), &[]);
     expect("client.conf", &format!("{bare}max.in.flight=5\n"), &["kafka/in-flight-order:2"]);
+    // Transactions turn idempotence on.
+    expect("client.conf", &format!("{bare}transactional.id=x\nmax.in.flight=5\n"), &[]);
+    expect(
+        "client.conf",
+        &format!("{bare}transactional.id=x\nmax.in.flight=6\n"),
+        &["kafka/in-flight-order:3"],
+    );
+    expect("client.conf", &format!("{bare}transactional.id=\n"), &["kafka/in-flight-order:2"]);
 }
 
 #[test]
@@ -157,6 +165,30 @@ fn each_prefix_is_a_client_of_its_own() {
     expect("sarama.yaml", sarama, &[]);
     let mixed = "kafka:\n  producer: {queue.buffering.max.ms: 5}\n  consumer: {group.id: g}\n";
     expect("app.yaml", mixed, &["kafka/in-flight-order:2", "kafka/auto-commit:3"]);
+}
+
+#[test]
+fn only_kafkas_own_consumer_commits_by_default() {
+    let worker = "bootstrap.servers=a:9092\ngroup.id=connect-cluster\nconfig.storage.topic=c\n";
+    for text in [
+        "spring.kafka.consumer.group-id=g\n",
+        "mp.messaging.incoming.orders.group.id=g\n",
+        "kafka.bootstrap.servers=a:9092\nkafka.group.id=g\n",
+        worker,
+    ] {
+        expect("application.properties", text, &[]);
+    }
+    expect(
+        "worker.properties",
+        &format!("{worker}consumer.enable.auto.commit=true\n"),
+        &["kafka/auto-commit:4"],
+    );
+    for text in ["consumer.group.id=g", "group.id=g\nconsumer.heartbeat.interval.ms=3000"] {
+        expect("client.properties", &format!("{JAVA}{text}\n"), &["kafka/auto-commit:2"]);
+    }
+    // What is set is judged, whoever set it.
+    let set = "spring.kafka.consumer.group-id=g\nspring.kafka.consumer.enable-auto-commit=true\n";
+    expect("application.properties", set, &["kafka/auto-commit:2"]);
 }
 
 #[test]

@@ -43,9 +43,14 @@ pub(crate) fn in_properties(node: &Node) -> Vec<Client> {
     let is_kafkas = |prefix: &[String]| {
         prefix.is_empty() || marked(prefix) || (1..=prefix.len()).any(|end| brokers.contains(&prefix[..end]))
     };
+    // The group of Kafka Connect's workers has no offsets to commit.
+    let worker = node.entries().iter().any(|(key, _)| key.ends_with(".storage.topic"));
     let mut found = Prefixes::default();
     for (key, node) in node.entries() {
-        if let Some((prefix, setting)) = setting(key, key, node).filter(|(prefix, _)| is_kafkas(prefix)) {
+        if let Some((prefix, setting)) = setting(key, key, node)
+            && is_kafkas(&prefix)
+            && !(worker && setting.name == Name::GroupId)
+        {
             found.add(prefix, setting);
         }
         let before = LIBRDKAFKA.iter().filter_map(|name| key.strip_suffix(name));

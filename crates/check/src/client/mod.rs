@@ -104,7 +104,10 @@ impl Client {
         match self.dialect {
             // Since 3.0; with weaker acks it is dropped in silence.
             Dialect::Java => Some(self.acks_all()),
-            Dialect::Librdkafka => Some(false),
+            // Transactions turn it on.
+            Dialect::Librdkafka => {
+                Some(self.get(Name::TransactionalId).is_some_and(|id| !id.value.trim().is_empty()))
+            }
             Dialect::Other => None,
         }
     }

@@ -1,4 +1,4 @@
-use crate::client::{Client, Dialect, Name};
+use crate::client::{Client, Dialect, Name, Setting};
 use crate::finding::Finding;
 
 /// Offsets committed by a timer, whatever became of the records. librdkafka's timer is right where the program
@@ -12,7 +12,7 @@ pub(super) fn check(client: &Client) -> Option<Finding> {
             client.truth(Name::AutoCommit).filter(|(_, on)| *on)?;
             (setting.line, format!("`{}` is {}", setting.written, setting.value))
         }
-        (None, Some(group)) if client.dialect != Dialect::Other => {
+        (None, Some(group)) if client.dialect != Dialect::Other && is_plain(group) => {
             (group.line, "`enable.auto.commit` is not set, and on by default".to_owned())
         }
         _ => return None,
@@ -32,4 +32,9 @@ pub(super) fn check(client: &Client) -> Option<Finding> {
          a crash loses all that was committed and not finished",
         fix,
     ))
+}
+
+/// Frameworks have prefixes of their own and turn the timer off: Spring since 2.3, SmallRye always.
+fn is_plain(group: &Setting) -> bool {
+    matches!(group.written.as_str(), "group.id" | "consumer.group.id")
 }
