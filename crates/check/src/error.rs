@@ -1,5 +1,6 @@
 //! Why a file could not be checked.
 
+use crate::finding::Finding;
 use std::io;
 
 /// Why there is no verdict on a file.
@@ -34,5 +35,13 @@ pub enum CheckError {
         line: usize,
         /// What is wrong there.
         problem: String,
+    },
+    /// Some of its queries are not well-formed; the others were judged.
+    #[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Partly {
+        /// What is wrong with the others.
+        findings: Vec<Finding>,
+        /// Why there is no verdict on those; never empty.
+        problems: Vec<Self>,
     },
 }

@@ -25,7 +25,8 @@ use std::path::Path;
 /// Reads `file` and says what is wrong with it, in the order of its lines.
 ///
 /// # Errors
-/// [`CheckError`] where it cannot be read, is of no known kind, or is malformed.
+/// [`CheckError`] where it cannot be read, is of no known kind, or is malformed; [`CheckError::Partly`] has the
+/// findings in its other queries.
 pub fn check(file: &Path) -> Result<Vec<Finding>, CheckError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| CheckError::Read { file: file.display().to_string(), source })?;
@@ -38,21 +39,22 @@ pub fn check(file: &Path) -> Result<Vec<Finding>, CheckError> {
 /// As there, without [`CheckError::Read`].
 pub fn check_text(file: &Path, text: &str) -> Result<Vec<Finding>, CheckError> {
     let name = file.display().to_string();
+    let mut problems = Vec::new();
     let mut findings = match kind::read(&name, text)? {
         Content::Clients(clients) => of_clients(&clients),
         Content::Queries(queries) => {
-            let mut all = Vec::new();
-            for query in &queries {
-                all.extend(rule::of_query(&name, query)?);
-            }
-            all
+            let judged = queries.iter().map(|query| rule::of_query(&name, query));
+            judged
+                .filter_map(|found| found.map_err(|problem| problems.push(problem)).ok())
+                .flatten()
+                .collect()
         }
     };
     for finding in &mut findings {
         finding.file.clone_from(&name);
     }
     findings.sort_by_key(|finding| finding.line);
-    Ok(findings)
+    if problems.is_empty() { Ok(findings) } else { Err(CheckError::Partly { findings, problems }) }
 }
 
 /// Clients that have a setting in common say the same of it.

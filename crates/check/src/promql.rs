@@ -4,8 +4,16 @@ use promql_parser::label::MatchOp;
 use promql_parser::parser::{self, Expr, LabelModifier, VectorMatchCardinality, VectorSelector};
 use std::collections::BTreeSet;
 
-/// What stands for Grafana's variables where PromQL wants a duration or a name.
+/// What stands for Grafana's variables where PromQL wants a duration or a number; those that begin others last.
 const VARIABLES: &[(&str, &str)] = &[
+    ("$__rate_interval_ms", "300000"),
+    ("${__rate_interval_ms}", "300000"),
+    ("$__interval_ms", "300000"),
+    ("${__interval_ms}", "300000"),
+    ("$__range_ms", "3600000"),
+    ("${__range_ms}", "3600000"),
+    ("$__range_s", "3600"),
+    ("${__range_s}", "3600"),
     ("$__rate_interval", "5m"),
     ("${__rate_interval}", "5m"),
     ("$__interval", "5m"),
@@ -19,11 +27,30 @@ const VARIABLES: &[(&str, &str)] = &[
 /// # Errors
 /// What the parser says.
 pub fn parse(query: &str) -> Result<Expr, String> {
+    parser::parse(&filled(query))
+}
+
+/// Whether some variable outside of quotes is one that only the board can fill in.
+pub(crate) fn has_variables(query: &str) -> bool {
+    let (mut quote, mut escaped) = (None, false);
+    for c in filled(query).chars() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(end) if c == end => quote = None,
+            Some(end) => escaped = c == '\\' && end != '`',
+            None if c == '$' => return true,
+            None => quote = Some(c).filter(|c| matches!(c, '"' | '\'' | '`')),
+        }
+    }
+    false
+}
+
+fn filled(query: &str) -> String {
     let mut text = query.to_owned();
     for (variable, value) in VARIABLES {
         text = text.replace(variable, value);
     }
-    parser::parse(&bare(&text))
+    bare(&text)
 }
 
 /// Variables inside square brackets (`[$window]`) become a duration; inside quotes they may stay.

@@ -47,10 +47,23 @@ pub(crate) fn of_document(document: &Node) -> Vec<Query> {
         let rules = groups.items().iter().filter_map(|group| group.get("rules")).flat_map(Node::items);
         all.extend(rules.filter_map(|rule| query(rule.get("expr")?)));
     } else if is_dashboard(document) {
-        // Panels lie in rows, and rows in panels; a target is what has an expression.
-        document.each(&mut |node| all.extend(node.get("expr").and_then(query)));
+        targets(document, None, &mut all);
     }
     all
+}
+
+/// Panels lie in rows, and rows in panels; a target is what has an expression. Where it names no data source it
+/// asks its panel's, of the type `panels`.
+fn targets(node: &Node, panels: Option<&str>, all: &mut Vec<Query>) {
+    let own = node.get("datasource").and_then(|source| source.get("type")?.text());
+    // Amazon's and Azure's plugins have `prometheus` in their names.
+    if own.or(panels).is_none_or(|source| source.contains("prometheus")) {
+        all.extend(node.get("expr").and_then(query));
+    }
+    for (_, inner) in node.entries() {
+        targets(inner, own, all);
+    }
+    node.items().iter().for_each(|item| targets(item, panels, all));
 }
 
 fn query(node: &Node) -> Option<Query> {

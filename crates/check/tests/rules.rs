@@ -281,6 +281,63 @@ fn dashboards_are_read_to_their_last_row() {
 }
 
 #[test]
+fn what_asks_no_prometheus_is_passed_over() {
+    let lag = r#"{"expr": "sum(kafka_consumer_lag)"}"#;
+    let lost = |line: usize| format!("prometheus/lag-without-partition:{line}");
+    let loki = r#"{"datasource": {"type": "loki"}, "expr": "{app=\"orders\"} |= \"error\""}"#;
+    let board = format!("{{\"panels\": [\n{{\"targets\": [{lag}]}},\n{{\"targets\": [{loki}]}}]}}");
+    assert_eq!(found("board.json", &board), [lost(2)]);
+    // A target without a data source asks its panel's, and one of its own comes first; a row's is nobody's.
+    let own = r#"{"datasource": {"type": "prometheus"}, "expr": "max(kafka_consumer_lag)"}"#;
+    let mixed = r#""datasource": {"type": "loki"}, "targets": [{"expr": "{app=\"a\"} |= \"b\""},"#;
+    let managed = r#""datasource": {"type": "grafana-amazonprometheus-datasource"}"#;
+    let board = format!(
+        "{{\"panels\": [\n{{{mixed}\n{own}]}},\n{{\"datasource\": {{\"type\": \"datasource\"}}, \"targets\": [], \
+         \"panels\": [\n{{\"targets\": [{lag}]}},\n{{{managed}, \"targets\": [{lag}]}}]}}]}}"
+    );
+    assert_eq!(found("board.json", &board), [lost(3), lost(5), lost(6)]);
+}
+
+#[test]
+fn variables_are_filled_in_or_passed_over() {
+    let board = |expr: &str| format!("{{\"panels\": [{{\"targets\": [{{\"expr\": \"{expr}\"}}]}}]}}");
+    for expr in
+        ["topk($n, kafka_consumer_lag)", "sum by (${by}) (kafka_consumer_lag)", "$query", "up{a=`\\\\`} > $n"]
+    {
+        assert_eq!(found("board.json", &board(expr)), [""; 0], "{expr}");
+    }
+    for expr in [
+        "sum(kafka_consumer_lag) / $__interval_ms",
+        "sum(delta(kafka_consumer_lag[${__range_s}s])) / $__range_s",
+        "sum(delta(kafka_consumer_lag[$__range])) / $__range_ms",
+        "sum(rate(kafka_consumer_lag[$__rate_interval])) / ${__rate_interval_ms}",
+    ] {
+        assert_eq!(found("board.json", &board(expr)), ["prometheus/lag-without-partition:1"], "{expr}");
+    }
+    // In quotes it is text, and what is filled in cannot be what is wrong.
+    for expr in ["up{a='it\\\\'s $x'", "sum(up[$__interval]", "sum(up[$window]"] {
+        let error = check_text(Path::new("board.json"), &board(expr)).unwrap_err().to_string();
+        assert!(error.starts_with("board.json:1: not PromQL"), "{expr}: {error}");
+    }
+}
+
+#[test]
+fn a_query_that_is_wrong_hides_no_findings() {
+    let all = ["sum(", "sum(kafka_consumer_lag)", "max by", "up", "max(kafka_consumer_lag)"];
+    let targets: Vec<_> = all.iter().map(|expr| format!("{{\"expr\": \"{expr}\"}}")).collect();
+    let board = format!("{{\"panels\": [{{\"targets\": [\n{}]}}]}}", targets.join(",\n"));
+    let error = check_text(Path::new("board.json"), &board).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.starts_with("board.json:2: not PromQL") && told.contains("\nboard.json:4: not PromQL"),
+        "{told}"
+    );
+    let CheckError::Partly { findings, problems } = error else { panic!("{error}") };
+    let places: Vec<_> = findings.iter().map(|finding| (finding.file.as_str(), finding.line)).collect();
+    assert_eq!((places, problems.len()), (vec![("board.json", 3), ("board.json", 6)], 2));
+}
+
+#[test]
 fn a_file_of_no_known_kind_is_no_clean_bill() {
     let error = |file: &str, text: &str| check_text(Path::new(file), text).unwrap_err();
     for (file, text) in [

@@ -2,6 +2,7 @@
 
 use crate::exit::{Failure, Kind, Outcome};
 use crate::output::{self, Format};
+use seawall_check::CheckError;
 use seawall_core::Fault;
 use seawall_sidecar::config::{self, ConfigError};
 use serde_json::{Value, json};
@@ -25,24 +26,20 @@ struct Told {
     json: Value,
 }
 
-/// Runs the command. A file that cannot be read keeps none of the others from being checked.
+/// Runs the command. A file or a query that cannot be read keeps none of the others from being checked.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
     let (mut findings, mut unread) = (0, Vec::new());
     for file in &arguments.files {
         let seawalls = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
-        let found = if seawalls { own(file) } else { others(file) };
-        match found {
-            Ok(all) => {
-                findings += all.len();
-                for Told { text, json } in all {
-                    match arguments.format {
-                        Format::Text => output::data(format_args!("{text}"))?,
-                        Format::Json => output::data(format_args!("{json}"))?,
-                    }
-                }
+        let (found, mut faults) = if seawalls { own(file) } else { others(file) };
+        findings += found.len();
+        for Told { text, json } in found {
+            match arguments.format {
+                Format::Text => output::data(format_args!("{text}"))?,
+                Format::Json => output::data(format_args!("{json}"))?,
             }
-            Err(fault) => unread.push(fault),
         }
+        unread.append(&mut faults);
     }
     let count = match findings {
         0 => "no findings".to_owned(),
@@ -50,16 +47,19 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         _ => format!("{findings} findings"),
     };
     if !unread.is_empty() {
-        let others = if findings == 0 { String::new() } else { format!("\nseawall: {count} in the others") };
+        let others = if findings == 0 { String::new() } else { format!("\nseawall: {count} in the rest") };
         return Err(Failure::input(format_args!("{}{others}", unread.join("\nseawall: "))));
     }
     if findings == 0 { Ok(()) } else { Err(Failure::new(Kind::Verdict, count)) }
 }
 
-fn own(file: &Path) -> Result<Vec<Told>, String> {
+/// What is wrong with a file, and why some or all of it could not be read.
+type Found = (Vec<Told>, Vec<String>);
+
+fn own(file: &Path) -> Found {
     let error = match config::load(file) {
-        Ok(_) => return Ok(Vec::new()),
-        Err(error @ ConfigError::Read { .. }) => return Err(Fault::from(error).to_string()),
+        Ok(_) => return (Vec::new(), Vec::new()),
+        Err(error @ ConfigError::Read { .. }) => return (Vec::new(), vec![Fault::from(error).to_string()]),
         Err(error) => error,
     };
     let told = |finding: &config::Finding| Told {
@@ -69,10 +69,10 @@ fn own(file: &Path) -> Result<Vec<Told>, String> {
             "field": finding.field, "value": finding.value, "problem": finding.problem, "fix": finding.fix,
         }),
     };
-    Ok(error.findings().iter().map(told).collect())
+    (error.findings().iter().map(told).collect(), Vec::new())
 }
 
-fn others(file: &Path) -> Result<Vec<Told>, String> {
+fn others(file: &Path) -> Found {
     let told = |finding: seawall_check::Finding| Told {
         json: json!({
             "rule": finding.rule, "file": finding.file, "line": finding.line, "problem": finding.what,
@@ -80,6 +80,10 @@ fn others(file: &Path) -> Result<Vec<Told>, String> {
         }),
         text: finding.to_string(),
     };
-    let found = seawall_check::check(file).map_err(|error| error.to_string())?;
-    Ok(found.into_iter().map(told).collect())
+    let (found, problems) = match seawall_check::check(file) {
+        Ok(found) => (found, Vec::new()),
+        Err(CheckError::Partly { findings, problems }) => (findings, problems),
+        Err(error) => (Vec::new(), vec![error]),
+    };
+    (found.into_iter().map(told).collect(), problems.iter().map(ToString::to_string).collect())
 }
