@@ -208,7 +208,8 @@ impl Running {
         self.shared.limits()
     }
 
-    /// Puts other limits in force, from the next decision on.
+    /// Puts other limits in force, from the next decision on. To be called after the guard was reconfigured, too, with
+    /// the same limits if need be: what it said before, such as for how long its breaker is open, counts no more.
     ///
     /// # Errors
     /// [`OptionsError`]; the old limits stay in force.

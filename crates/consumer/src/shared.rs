@@ -195,6 +195,7 @@ impl Shared {
         *lock(&self.limits) = limits;
         self.limits_version.fetch_add(1, Relaxed);
         self.bell.ring();
+        self.turns.bells.iter().for_each(Notify::notify_one);
     }
 
     /// Changes whenever the limits do.

@@ -4,6 +4,8 @@
 mod claims;
 #[path = "runtime/order.rs"]
 mod order;
+#[path = "runtime/outage.rs"]
+mod outage;
 #[path = "runtime/positions.rs"]
 mod positions;
 #[path = "runtime/retry.rs"]

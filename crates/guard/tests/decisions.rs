@@ -65,6 +65,35 @@ fn a_failed_probe_opens_again_and_an_abandoned_one_gives_its_place_back() {
 }
 
 #[test]
+fn an_open_breaker_is_open_for_as_long_as_it_is_told_meanwhile() {
+    let options = BreakerOptions { calls_min: 4, jitter: 1.0, probes: 2, ..BreakerOptions::default() };
+    let mut breaker = Breaker::new(options, 7).unwrap();
+    trip(&mut breaker, at(1_000));
+    let drawn = breaker.open_until().unwrap().since(at(1_000));
+    assert!(drawn > options.open_for);
+    for (open_for, share) in [(10, 0.002), (10, 0.002), (20_000, 4.0)] {
+        let open_for = Duration::from_millis(open_for);
+        breaker.reconfigure(BreakerOptions { open_for, failure_ratio: 0.1, ..options }).unwrap();
+        let left = breaker.open_until().unwrap().since(at(1_000));
+        assert!(left.abs_diff(drawn.mul_f64(share)) < Duration::from_micros(10), "{left:?} of {drawn:?}");
+    }
+}
+
+#[test]
+fn fewer_probes_than_have_succeeded_close_it() {
+    let mut breaker = breaker();
+    let with = |probes| BreakerOptions { calls_min: 4, jitter: 0.0, probes, ..BreakerOptions::default() };
+    trip(&mut breaker, at(0));
+    let probe = breaker.allow(at(5000)).unwrap();
+    breaker.on_result(at(5000), probe, true);
+    breaker.reconfigure(with(3)).unwrap();
+    assert_eq!(breaker.state(at(5000)), BreakerState::HalfOpen);
+    breaker.reconfigure(with(1)).unwrap();
+    assert!(!breaker.allow(at(5001)).unwrap().is_probe());
+    assert_eq!((breaker.opens(), breaker.failure_ratio(at(5001))), (1, 0.0), "what opened it is over");
+}
+
+#[test]
 fn the_window_forgets() {
     let mut breaker = breaker();
     for _ in 0..3 {

@@ -239,7 +239,14 @@ fn the_breaker_opens_by_settled_failures_and_a_dropped_probe_does_not_block_it()
     clock.advance(Duration::from_secs(5));
     for _ in 0..5 {
         let probe = guard.try_acquire().unwrap();
-        assert!(probe.is_probe() && guard.try_acquire().is_err());
+        assert!(probe.is_probe());
+        let refusal = guard.try_acquire().unwrap_err();
+        assert_eq!(
+            (refusal.limit, refusal.retry_after),
+            (LimitKind::Breaker, None),
+            "it closes with its probe"
+        );
+        assert!(refusal.to_string().ends_with("; come back when its probes are done"), "{refusal}");
         drop(probe);
     }
     assert_eq!(guard.try_acquire_many(8).permits.count(), 1);

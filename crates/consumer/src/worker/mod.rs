@@ -276,6 +276,7 @@ where
             self.limits_version = self.parts.shared.limits_version();
             self.limits = self.parts.shared.limits();
             self.budget = budget(&self.limits, self.parts.shared.options.workers);
+            self.ask_anew();
         }
         self.wake_parked();
         for _ in 0..TURN {
@@ -295,6 +296,15 @@ where
             }
         }
         self.enter();
+    }
+
+    /// What the guard said under other limits counts no more. Each worker forgets it for all: one may have been
+    /// writing it down while the limits changed.
+    fn ask_anew(&mut self) {
+        self.blocked = Blocked::No;
+        if self.parts.shared.broken_until.swap(0, Relaxed) > 0 {
+            self.parts.shared.bell.ring();
+        }
     }
 
     fn could_start(&self) -> bool {

@@ -107,7 +107,10 @@ where
         self.blocked = if let Some(after) = refusal.retry_after {
             Blocked::Until(self.now.plus(after))
         } else {
-            shared.turns.starve(self.parts.index, refusal.value);
+            // Probes that are out are nobody's to share.
+            if refusal.limit != LimitKind::Breaker {
+                shared.turns.starve(self.parts.index, refusal.value);
+            }
             Blocked::ForPermit(self.now.plus(ASK_AGAIN))
         };
     }

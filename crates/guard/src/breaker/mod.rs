@@ -126,7 +126,7 @@ impl Pass {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Closed,
-    Open { until: Nanos },
+    Open { since: Nanos, until: Nanos },
     HalfOpen { out: u32, succeeded: u32 },
 }
 
@@ -163,9 +163,10 @@ impl Breaker {
     /// Leave for one call.
     ///
     /// # Errors
-    /// How long until it makes sense to ask again.
+    /// How long until it makes sense to ask again; while probes are out ([`Breaker::open_until`] is `None` then) that
+    /// is only a guess, since the breaker changes with their results.
     pub fn allow(&mut self, now: Nanos) -> Result<Pass, Duration> {
-        if let Phase::Open { until } = self.phase {
+        if let Phase::Open { until, .. } = self.phase {
             if now < until {
                 return Err(until.since(now));
             }
@@ -208,8 +209,7 @@ impl Breaker {
                 }
                 *succeeded += 1;
                 if *succeeded >= self.options.probes {
-                    self.window.clear();
-                    self.enter(Phase::Closed);
+                    self.close();
                 }
             }
             Phase::Open { .. } => {}
@@ -230,7 +230,7 @@ impl Breaker {
     pub fn state(&self, now: Nanos) -> BreakerState {
         match self.phase {
             Phase::Closed => BreakerState::Closed,
-            Phase::Open { until } if now < until => BreakerState::Open,
+            Phase::Open { until, .. } if now < until => BreakerState::Open,
             Phase::Open { .. } | Phase::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
@@ -238,7 +238,7 @@ impl Breaker {
     /// Until when nothing passes, while it is open.
     pub fn open_until(&self) -> Option<Nanos> {
         match self.phase {
-            Phase::Open { until } => Some(until),
+            Phase::Open { until, .. } => Some(until),
             Phase::Closed | Phase::HalfOpen { .. } => None,
         }
     }
@@ -262,7 +262,9 @@ impl Breaker {
         self.epoch
     }
 
-    /// Other limits from now on; the state stays, the window starts anew when its length changes.
+    /// Other limits from now on; the state stays, the window starts anew when its length changes. Where it is open, a
+    /// new `open_for` counts from when it opened; where it is half-open, and as many probes as are asked for now have
+    /// succeeded, it closes.
     ///
     /// # Errors
     /// As [`BreakerOptions::check`]; nothing changes then.
@@ -271,6 +273,16 @@ impl Breaker {
         if options.window != self.options.window {
             self.window = Window::new(options.window);
         }
+        match &mut self.phase {
+            Phase::Open { since, until } if options.open_for != self.options.open_for => {
+                // Keeps the share that was drawn as jitter.
+                let scale = options.open_for.as_secs_f64() / self.options.open_for.as_secs_f64();
+                *until = since.plus(until.since(*since).mul_f64(scale));
+            }
+            // No probe would be let out any more, and none come back to close it.
+            Phase::HalfOpen { succeeded, .. } if *succeeded >= options.probes => self.close(),
+            Phase::Closed | Phase::Open { .. } | Phase::HalfOpen { .. } => {}
+        }
         self.options = options;
         Ok(())
     }
@@ -278,7 +290,13 @@ impl Breaker {
     fn open(&mut self, now: Nanos) {
         let jitter = 1.0 + self.options.jitter * self.rng.f64();
         self.opens += 1;
-        self.enter(Phase::Open { until: now.plus(self.options.open_for.mul_f64(jitter)) });
+        let until = now.plus(self.options.open_for.mul_f64(jitter));
+        self.enter(Phase::Open { since: now, until });
+    }
+
+    fn close(&mut self) {
+        self.window.clear();
+        self.enter(Phase::Closed);
     }
 
     fn enter(&mut self, phase: Phase) {

@@ -103,7 +103,8 @@ impl Guard {
     }
 
     /// Puts other limits in force, without dropping what is in flight or in line. A changed rate keeps the
-    /// tokens left, a changed breaker its state, a changed adaptive limit what it learnt.
+    /// tokens left, a changed breaker its state, a changed adaptive limit what it learnt. Whoever keeps to the
+    /// `retry_after` of an earlier refusal does not hear of it.
     ///
     /// # Errors
     /// [`GuardError`] naming the first option that is out of range; the old limits stay in force then.

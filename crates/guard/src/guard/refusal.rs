@@ -45,8 +45,8 @@ pub struct Refusal {
     pub limit: LimitKind,
     /// Its value at that moment: records a second, records in flight, or the breaker's failure ratio.
     pub value: f64,
-    /// When coming back makes sense, where it is known: always for the rate and the breaker, never for
-    /// concurrency, which depends on how long others take.
+    /// When coming back makes sense, where it is known: always for the rate and an open breaker; never for
+    /// concurrency and a half-open breaker whose probes are out, which depend on how long others take.
     pub retry_after: Option<Duration>,
 }
 
@@ -58,9 +58,10 @@ impl fmt::Display for Refusal {
             LimitKind::Adaptive => write!(f, "adaptive limit of {} in flight reached", self.value)?,
             LimitKind::Breaker => write!(f, "breaker open at a failure ratio of {:.2}", self.value)?,
         }
-        match self.retry_after {
-            Some(after) => write!(f, "; come back in {after:?}"),
-            None => f.write_str("; come back when some of it is done"),
+        match (self.retry_after, self.limit) {
+            (Some(after), _) => write!(f, "; come back in {after:?}"),
+            (None, LimitKind::Breaker) => f.write_str("; come back when its probes are done"),
+            (None, _) => f.write_str("; come back when some of it is done"),
         }
     }
 }

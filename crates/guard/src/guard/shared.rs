@@ -232,7 +232,9 @@ impl Shared {
                 }
                 Err(wait) => {
                     let value = breaker.failure_ratio(now);
-                    refusal = Some(Refusal { limit: LimitKind::Breaker, value, retry_after: Some(wait) });
+                    // Half-open, it changes when the probes end: nobody knows when that is.
+                    let retry_after = breaker.open_until().map(|_| wait);
+                    refusal = Some(Refusal { limit: LimitKind::Breaker, value, retry_after });
                     break;
                 }
             }
