@@ -93,7 +93,7 @@ pub struct RetryOptions {
     pub attempts_max: u32,
     /// Time from the first failure after which the next failure is the last; `None` for no bound.
     pub total_max: Option<Duration>,
-    /// The first back-off.
+    /// The first back-off. A wait that a fault asks for counts unless it is shorter than this.
     pub base: Duration,
     /// Each further back-off is this times the one before, at least 1.
     pub factor: f64,

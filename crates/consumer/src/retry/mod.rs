@@ -10,7 +10,8 @@
 //!   hour of orders into dead letters.
 //! - **A refusal of the guard** never gets here: the record has not been tried.
 //!
-//! A `retry_after` is honoured even beyond the longest back-off, up to [`RETRY_AFTER_MAX`].
+//! A `retry_after` is honoured even beyond the longest back-off, up to [`RETRY_AFTER_MAX`]. One that is shorter than the
+//! first back-off is not: a service that is overloaded and says 0 would be asked again as fast as it answers.
 //!
 //! Where no order is asked for, long waits can be spent in a topic of their own ([`topic`]).
 
@@ -80,6 +81,12 @@ pub(crate) fn backoff(options: &RetryOptions) -> Backoff {
     Backoff { base: options.base, factor: options.factor, max: options.max, jitter: Jitter::Equal }
 }
 
+/// How long a record waits that has come back `times` times; `told` is what the service said.
+fn wait(told: Option<Duration>, options: &RetryOptions, times: u32, seed: u64) -> Duration {
+    told.filter(|told| *told >= options.base)
+        .map_or_else(|| backoff(options).delay(times, seed), |told| told.min(RETRY_AFTER_MAX))
+}
+
 /// Enters a failed attempt into the record's story and decides.
 pub(crate) fn judge(
     story: &mut Option<Box<Story>>,
@@ -90,14 +97,14 @@ pub(crate) fn judge(
     wall: WallMs,
     seed: u64,
 ) -> Next {
-    let told = fault.retry_after().map(|after| after.min(RETRY_AFTER_MAX));
+    let told = fault.retry_after();
     let overload = fault.class() == Class::Overload && !final_verdict;
     let story = story.get_or_insert_with(|| Box::new(Story::begin(fault.clone(), now, wall)));
     story.fault = fault;
     story.last_failed_wall = wall;
     if overload {
         story.turned_away += 1;
-        return Next::Park(told.unwrap_or_else(|| backoff(options).delay(story.turned_away, seed)));
+        return Next::Park(wait(told, options, story.turned_away, seed));
     }
     if story.attempts == 0 {
         (story.first_failed, story.first_failed_wall) = (now, wall);
@@ -109,7 +116,7 @@ pub(crate) fn judge(
     if final_verdict || too_late || story.attempts >= options.attempts_max {
         return Next::Dead;
     }
-    Next::Park(told.unwrap_or_else(|| backoff(options).delay(story.attempts, seed)))
+    Next::Park(wait(told, options, story.attempts, seed))
 }
 
 #[cfg(test)]
@@ -182,6 +189,26 @@ mod tests {
         };
         assert_eq!(told(Duration::from_secs(90)), Next::Park(Duration::from_secs(90)));
         assert_eq!(told(Duration::from_hours(99)), Next::Park(RETRY_AFTER_MAX));
+    }
+
+    #[test]
+    fn a_wait_shorter_than_the_first_back_off_is_not_believed() {
+        let options = RetryOptions { attempts_max: 100, ..RetryOptions::default() };
+        for class in [Class::Overload, Class::Transient] {
+            for told in [Duration::ZERO, options.base / 2] {
+                let mut story = None;
+                for time in 1..=10_u32 {
+                    let next =
+                        judge(&mut story, fault(class).after(told), false, &options, at(0), WallMs(0), 1);
+                    let Next::Park(delay) = next else { panic!("{time}: {next:?}") };
+                    let whole = options.base.saturating_mul(1 << (time - 1)).min(options.max);
+                    assert!(delay >= whole / 2 && delay <= whole, "{class:?} {time}: {delay:?} of {whole:?}");
+                }
+            }
+            let told = fault(class).after(options.base);
+            let next = judge(&mut None, told, false, &options, at(0), WallMs(0), 1);
+            assert_eq!(next, Next::Park(options.base));
+        }
     }
 
     #[test]

@@ -192,6 +192,33 @@ async fn overload_counts_no_attempt_however_long_it_lasts() {
     assert_eq!((calls.load(SeqCst), stage.running.snapshot().totals.dead_lettered), (101, 0));
 }
 
+/// A 429 with `Retry-After: 0` must not turn into a loop as fast as the service answers.
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_service_that_says_at_once_is_not_asked_at_once() {
+    let broker = Broker::default();
+    for n in 0..10 {
+        broker.produce(&orders(), keyed(format!("k{n}"), "v"));
+    }
+    let calls = Arc::new(AtomicU64::new(0));
+    let handler = HandlerFn({
+        let calls = Arc::clone(&calls);
+        move |delivery: Delivery| {
+            assert_eq!(delivery.attempt, 1);
+            calls.fetch_add(1, SeqCst);
+            async {
+                ms(1).await;
+                Outcome::Retry(Fault::new(Class::Overload, "busy").after(Duration::ZERO))
+            }
+        }
+    });
+    let _stage = Stage::start(options(), &broker, handler);
+    broker.assign(&orders());
+    ms(10_000).await;
+    // By the back-off, which doubles from 50 to 100 ms up to 2.5 to 5 s: 7 to 10 calls for each.
+    let calls = calls.load(SeqCst);
+    assert!((50..=100).contains(&calls), "{calls} calls for 10 records");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_never_answers_is_ended_by_its_deadline() {
     let broker = Broker::default();
