@@ -189,6 +189,23 @@ fn what_the_disk_refused_and_the_sink_took_does_not_come_back_in_the_next_life()
 }
 
 #[test]
+fn close_asks_a_disk_again_that_failed_once() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(options());
+        world.shelf.set(Mood::Hang);
+        world.script(REFUSED);
+        let closes = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            producer.close(Duration::ZERO).await;
+        };
+        let (sent, ()) = tokio::join!(producer.send::<Synced>(outgoing("a", 0)), closes);
+        assert!(world.is_played(), "nothing was refused");
+        place(sent);
+    });
+}
+
+#[test]
 fn what_is_put_aside_and_the_disk_does_not_take_is_not_sent_behind_its_key() {
     let world = World::new();
     live(&world.clock, async {

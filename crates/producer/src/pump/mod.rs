@@ -267,20 +267,25 @@ impl<D: Disk> Pump<D> {
             self.wake(until);
             return false;
         }
-        // The sinks had their time: the rest goes to the disk, once.
+        // The sinks had their time: the rest goes to the disk.
         for lane in 0..self.lanes.len() {
             self.stall(lane);
             self.spill_lane(lane);
         }
         let disk_until = self.disk_until(until);
-        match &self.backlog {
-            Some(backlog) if backlog.has_queue() && backlog.is_usable(now) && now < disk_until => {
-                self.append(now);
-                self.wake(disk_until);
-                false
-            }
-            _ => true,
+        let Some(backlog) = self.backlog.as_ref().filter(|backlog| backlog.has_queue() && now < disk_until)
+        else {
+            return true;
+        };
+        if backlog.is_usable(now) {
+            self.append(now);
+            self.wake(disk_until);
+        } else {
+            // A disk that refused once may take the rest the next time.
+            let again = backlog.retry_at.min(disk_until);
+            self.wake(again);
         }
+        false
     }
 
     /// How long the disk has, where the sinks had until `until`: every caller's time is over by then.
