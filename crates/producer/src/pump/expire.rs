@@ -52,22 +52,26 @@ impl<D: Disk> Pump<D> {
         }
     }
 
-    /// A call is not taken back: its callers are told that they do not know.
+    /// A call is not taken back: its callers are told that they do not know, each once its own time is over.
     fn expire_flight(&mut self, at: usize, now: Nanos) {
         let Some(flight) = &mut self.lanes[at].flight else { return };
         if now < flight.deadline {
             let deadline = flight.deadline;
             return self.wake(deadline);
         }
-        flight.deadline = Nanos(u64::MAX);
-        let mut late = Vec::new();
+        let (mut late, mut next) = (Vec::new(), Nanos(u64::MAX));
         if let Load::Live(sent) = &mut flight.load {
             for sent in sent {
-                if let Sent::Mine(duty) = sent {
+                let Sent::Mine(duty) = sent else { continue };
+                if now < duty.deadline {
+                    next = next.min(duty.deadline);
+                } else {
                     late.extend(duty.answer.take());
                 }
             }
         }
+        flight.deadline = next;
+        self.wake(next);
         for mut answer in late {
             answer.settle(Err(self.timed_out(Left::Unknown)));
         }

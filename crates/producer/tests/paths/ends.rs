@@ -5,6 +5,7 @@ use crate::{SECOND, World, options};
 use seawall_core::Clock;
 use seawall_producer::{Left, ProducerOptions, Replicated, Safe, SendError, Synced};
 use seawall_testkit::runtime::live;
+use std::time::Duration;
 
 #[test]
 fn everybody_who_closes_is_told_at_the_end() {
@@ -48,5 +49,28 @@ fn a_record_whose_time_runs_out_says_what_is_left_of_it() {
         let error = producer.send::<Replicated>(outgoing("a", 2)).await.unwrap_err();
         assert!(matches!(error, SendError::TimedOut { left: Left::Spilled, .. }), "{error}");
         assert_eq!(producer.snapshot().backlog_records, 1);
+    });
+}
+
+#[test]
+fn each_of_one_call_hears_at_the_end_of_its_own_time() {
+    let world = World::new();
+    live(&world.clock, async {
+        let timeout = 2 * SECOND;
+        let options = ProducerOptions { spill: None, lanes: 1, linger: SECOND, timeout, ..options() };
+        let producer = world.open(options).unwrap();
+        world.shelf.set(Mood::Hang);
+        let sent = async |after, n| {
+            tokio::time::sleep(after).await;
+            let begun = world.clock.now();
+            let error = producer.send::<Replicated>(outgoing("a", n)).await.unwrap_err();
+            assert!(matches!(error, SendError::TimedOut { left: Left::Unknown, .. }), "{error}");
+            world.clock.now().since(begun)
+        };
+        let (first, second) = tokio::join!(sent(Duration::ZERO, 0), sent(SECOND * 9 / 10, 1));
+        assert_eq!(world.shelf.calls(), 1);
+        for took in [first, second] {
+            assert!(took >= timeout && took < timeout + SECOND / 10, "{first:?} {second:?}");
+        }
     });
 }
