@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod harness;
+#[path = "harness/hooked.rs"]
+mod hooked;
 #[path = "harness/mount.rs"]
 mod mount;
 
 use harness::{NOW, assert_prefix, frames, open, options, read_all};
+use hooked::Hooked;
 use mount::Mount;
 use seawall_core::SystemClock;
 use seawall_wal::disk::{Fault, Faults, SimDisk};
-use seawall_wal::{Disk, GroupCommit, GroupOptions, Log, Options, RealDisk, WalError};
+use seawall_wal::{Disk, GroupCommit, GroupOptions, Log, Options, RealDisk, Scan, WalError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 fn ten_synced(disk: &SimDisk) -> (Log<SimDisk>, Options) {
     let options = options("/log");
@@ -121,6 +125,35 @@ fn a_segment_whose_naming_failed_never_hides_later_frames() {
         assert_eq!(recovery.next, 13, "seed {seed}");
         assert_eq!(assert_prefix(&read_all(&log.reader(), 0).unwrap(), 0), 13);
     }
+}
+
+/// Neither its name nor its end was made sure: it stays, beside the segment that was begun in its place.
+#[test]
+fn a_segment_that_kept_its_name_leaves_no_hole_once_those_behind_it_are_deleted() {
+    let refused = Arc::new(AtomicBool::new(false));
+    let refuse = Arc::clone(&refused);
+    let mut disk = Hooked::new(SimDisk::new(7), || true);
+    disk.removes = Arc::new(move || !refuse.swap(false, Relaxed));
+    let options = Options { scan: Scan::All, ..options("/log") };
+    let (mut log, _) = open(&disk, &options).unwrap();
+    log.append(frames(0..10), NOW).unwrap();
+    log.sync(NOW).unwrap();
+    let room = options.segment_bytes - log.segments()[0].bytes;
+    disk.inner.arm(Fault::DirSyncEio);
+    refused.store(true, Relaxed);
+    log.append([vec![1; room as usize]], NOW).unwrap_err();
+    assert!(!refused.load(Relaxed), "nothing was to be removed");
+    let mut next = 10;
+    while log.segments().len() < 4 {
+        log.append(frames(next..next + 10), NOW).unwrap();
+        next = log.sync(NOW).unwrap().next;
+    }
+    let first = log.truncate_front(next).unwrap();
+    assert!(first > 10);
+    drop(log);
+    let (log, recovery) = open(&disk, &options).unwrap();
+    assert_eq!((recovery.first, recovery.next), (first, next));
+    assert_eq!(assert_prefix(&read_all(&log.reader(), first).unwrap(), first), next - first);
 }
 
 /// A dead process renamed a segment to a spare and never synced the directory: a crash may bring the old name back,

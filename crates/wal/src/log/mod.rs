@@ -22,7 +22,7 @@ use crate::reader::Reader;
 use seawall_core::WallMs;
 use spare::Spares;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use table::{End, Place, Segment, Table, note};
 
@@ -53,6 +53,9 @@ pub struct Log<D: Disk> {
     /// Why nothing may be deleted any more: a deletion whose sync failed may come undone in a crash, and a later
     /// one would then leave a hole.
     front_stuck: Option<Arc<io::Error>>,
+    /// Files of segments whose naming failed and that could not be removed: opening the log would find a hole behind
+    /// them, once the segments begun in their place are deleted.
+    strays: Vec<PathBuf>,
     counters: Counters,
     _lock: D::Lock,
 }

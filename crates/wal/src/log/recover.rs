@@ -83,6 +83,7 @@ pub(super) fn open<D: Disk>(disk: D, options: Options, now: WallMs) -> Result<(L
         spares: Spares::default(),
         poisoned: Vec::new(),
         front_stuck: None,
+        strays: Vec::new(),
         counters: Counters::default(),
         options,
         _lock: lock,

@@ -121,6 +121,7 @@ impl<D: Disk> Log<D> {
             let (path, source) = (self.options.dir.clone(), Arc::clone(source));
             return Err(WalError::Io { op: "sync", path, source });
         }
+        self.remove_strays()?;
         loop {
             let mut shared = self.table.write();
             let second = shared.segments.get(1).map(|(segment, _)| segment.header.first);
@@ -144,16 +145,33 @@ impl<D: Disk> Log<D> {
                 self.table.write().segments.push_front(oldest);
                 return Err(WalError::io("delete", &path, source));
             }
-            if let Err(source) = self.disk.sync_dir(&self.options.dir) {
-                let source = Arc::new(source);
-                self.front_stuck = Some(Arc::clone(&source));
-                return Err(WalError::Io { op: "sync", path: self.options.dir.clone(), source });
-            }
+            self.sync_deletion()?;
             self.poisoned.retain(|id| *id != header.id);
             if keep {
                 self.spares.put(spare);
             }
         }
         Ok(self.first())
+    }
+    /// Before anything else is deleted: what lies in front of a stray is not missing to whoever opens the log.
+    fn remove_strays(&mut self) -> Result<(), WalError> {
+        let mut removed = false;
+        while let Some(path) = self.strays.last() {
+            match self.disk.remove(path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(WalError::io("delete", path, source));
+                }
+                _ => removed = self.strays.pop().is_some(),
+            }
+        }
+        if removed { self.sync_deletion() } else { Ok(()) }
+    }
+
+    fn sync_deletion(&mut self) -> Result<(), WalError> {
+        self.disk.sync_dir(&self.options.dir).map_err(|source| {
+            let source = Arc::new(source);
+            self.front_stuck = Some(Arc::clone(&source));
+            WalError::Io { op: "sync", path: self.options.dir.clone(), source }
+        })
     }
 }

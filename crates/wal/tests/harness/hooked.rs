@@ -1,4 +1,4 @@
-//! A disk whose syncs do what a test says.
+//! A disk whose syncs and removals do what a test says.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file takes what it needs")]
 
@@ -14,23 +14,26 @@ pub type Hook = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Hooked<D> {
     pub inner: D,
     pub hook: Hook,
-    fails: bool,
+    /// Called before each removal; `false`: do not do it, and answer an error.
+    pub removes: Hook,
+    /// What a sync that is not done answers, where that is an error.
+    pub fails: Option<io::ErrorKind>,
 }
 
 pub struct HookedFile<F> {
     inner: F,
     hook: Hook,
-    fails: bool,
+    fails: Option<io::ErrorKind>,
 }
 
 impl<D: Disk> Hooked<D> {
     pub fn new(inner: D, hook: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self { inner, hook: Arc::new(hook), fails: false }
+        Self { inner, hook: Arc::new(hook), removes: Arc::new(|| true), fails: None }
     }
 
     /// What is not done is an error.
     pub fn failing(inner: D, hook: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self { fails: true, ..Self::new(inner, hook) }
+        Self { fails: Some(io::ErrorKind::Other), ..Self::new(inner, hook) }
     }
 
     fn file(&self, inner: io::Result<D::File>) -> io::Result<HookedFile<D::File>> {
@@ -61,7 +64,7 @@ impl<D: Disk> Disk for Hooked<D> {
         self.inner.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
+        if (self.removes)() { self.inner.remove(path) } else { undone(Some(io::ErrorKind::Other)) }
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         if (self.hook)() { self.inner.sync_dir(dir) } else { undone(self.fails) }
@@ -92,6 +95,6 @@ impl<F: DiskFile> DiskFile for HookedFile<F> {
     }
 }
 
-fn undone(fails: bool) -> io::Result<()> {
-    if fails { Err(io::Error::other("told to fail")) } else { Ok(()) }
+fn undone(fails: Option<io::ErrorKind>) -> io::Result<()> {
+    fails.map_or(Ok(()), |kind| Err(io::Error::new(kind, "told to fail")))
 }
