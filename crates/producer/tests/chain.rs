@@ -17,7 +17,7 @@ use seawall_testkit::SimClock;
 use seawall_testkit::runtime::live;
 use seawall_wal::Disk;
 use seawall_wal::disk::{Fault as DiskFault, SimDisk};
-use stage::{Mood, Shelf, outgoing};
+use stage::{Mood, Shelf, outgoing, sized};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -184,6 +184,53 @@ fn what_the_disk_refused_and_the_sink_took_does_not_come_back_in_the_next_life()
             producer.close(Duration::from_secs(1)).await;
         });
         assert_eq!(world.shelf.of("a"), "1 2");
+        world.shelf.judge().unwrap();
+    }
+}
+
+/// The next segment has its frames, and a directory with no room for its name says so: the name may stay all the same.
+#[test]
+fn what_a_segment_without_a_name_has_does_not_come_back_in_the_next_life() {
+    for killed in [false, true] {
+        let mut world = World::new();
+        let removes = Syncs::default();
+        let next = Arc::clone(&removes);
+        world.disk.removes = Arc::new(move || next.lock().unwrap().pop_front().unwrap_or(true));
+        world.disk.fails = Some(std::io::ErrorKind::StorageFull);
+        live(&world.clock, async {
+            let producer = world.open(options());
+            world.shelf.set(Mood::Down);
+            producer.send::<Synced>(sized("a", 0, 90_000)).await.unwrap();
+            world.shelf.set(Mood::Up);
+            until(&producer, |s| s.backlog_records == 0 && s.state == State::Direct).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            world.shelf.set(Mood::Down);
+            // It fails on, so that the sink is back before.
+            world.script([true, false].into_iter().chain([false; 8]));
+            removes.lock().unwrap().push_back(false);
+            let first = tokio::spawn({
+                let producer = producer.clone();
+                async move { producer.send::<Synced>(sized("b", 1, 90_000)).await.unwrap() }
+            });
+            until(&producer, |_| world.is_played()).await;
+            world.shelf.set(Mood::Up);
+            let receipts = [first.await.unwrap(), producer.send::<Synced>(outgoing("b", 2)).await.unwrap()];
+            let direct = |receipt: &Synced| matches!(receipt.place, Safe::Delivered { .. });
+            assert!(receipts.iter().all(direct), "{receipts:?}");
+            assert!(removes.lock().unwrap().is_empty(), "the segment was removed");
+            if killed {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                world.disk.inner.kill();
+            } else {
+                producer.close(Duration::from_secs(1)).await;
+            }
+        });
+        live(&world.clock, async {
+            let producer = world.open(options());
+            assert_eq!(producer.snapshot().backlog_records, 0);
+            producer.close(Duration::from_secs(1)).await;
+        });
+        assert_eq!(world.shelf.of("b"), "1 2");
         world.shelf.judge().unwrap();
     }
 }

@@ -106,7 +106,13 @@ impl<D: Disk> Log<D> {
     fn name(&self, from: &Path, to: &Path) -> Result<(), WalError> {
         let dir = &self.options.dir;
         self.disk.rename(from, to).map_err(|source| WalError::io("rename", from, source))?;
-        self.disk.sync_dir(dir).map_err(|source| WalError::io("sync", dir, source))
+        // Never by the name of a disk without room, or a read-only one, which say that nothing was written: the name may
+        // be there, and what the file carries then counts.
+        self.disk.sync_dir(dir).map_err(|source| WalError::Io {
+            op: "sync",
+            path: dir.clone(),
+            source: Arc::new(source),
+        })
     }
 }
 

@@ -153,7 +153,7 @@ impl<D: Disk> Log<D> {
         }
         Ok(self.first())
     }
-    /// Before anything else is deleted: what lies in front of a stray is not missing to whoever opens the log.
+    /// Before anything else is deleted: until then a stray passes for an empty segment, and leaves no hole.
     fn remove_strays(&mut self) -> Result<(), WalError> {
         let mut removed = false;
         while let Some(path) = self.strays.last() {
