@@ -200,6 +200,11 @@ impl Headers {
         self.0.retain(|h| h.name_bytes() != name.as_bytes());
     }
 
+    /// Bytes that the list takes in memory, beside those of names and values.
+    pub fn list_bytes(&self) -> usize {
+        self.0.len() * size_of::<Header>()
+    }
+
     /// Bytes of names and values.
     pub fn weight(&self) -> usize {
         self.0.iter().map(|h| h.name.len() + h.value.len()).sum()

@@ -6,10 +6,14 @@ use crate::error::SendError;
 use crate::ids::{NAMED_BYTES_MAX, Names};
 use crate::inbox::{Duty, Entries, Entry};
 use crate::producer::{ENTRY_BYTES, Producer, Shared};
+use crate::spill::frame;
 use crate::spill::keys::Bucket;
 use seawall_core::name::check_name;
-use seawall_core::{Durability, Nanos, Outgoing};
+use seawall_core::{Durability, Header, Nanos, Outgoing};
 use std::sync::Arc;
+
+/// As many headers have their lengths, as they are written, within what is reckoned for each record.
+const FEW_HEADERS: usize = 16;
 
 /// Checks the records of one send and names them.
 pub(crate) struct Check<'a> {
@@ -44,11 +48,17 @@ impl<'a> Check<'a> {
         if bytes > shared.options.record_bytes_max {
             return Err(SendError::TooLarge { bytes, max: shared.options.record_bytes_max });
         }
-        Ok(bytes + ENTRY_BYTES)
+        Ok(bytes + ENTRY_BYTES + shared.list_bytes(outgoing))
     }
 }
 
 impl Shared {
+    /// What the list of its headers takes in memory. No record takes more than all that there is: its bytes are at most a
+    /// quarter.
+    fn list_bytes(&self, outgoing: &Outgoing) -> usize {
+        outgoing.record.headers.list_bytes().min(self.options.memory_bytes_max / 2)
+    }
+
     /// What is owed for a record that has room since `taken`.
     pub(crate) fn duty(
         &self,
@@ -58,8 +68,14 @@ impl Shared {
         taken: Nanos,
         answer: Answer,
     ) -> Duty {
+        let few = outgoing.record.headers.len() <= FEW_HEADERS;
         Duty {
             weight,
+            bytes: if few {
+                weight - self.list_bytes(outgoing)
+            } else {
+                frame::record_bytes(outgoing) + ENTRY_BYTES
+            },
             bucket: Bucket::of(&outgoing.topic, outgoing.record.key.as_deref()),
             asked,
             answer,
@@ -100,8 +116,8 @@ impl<'a> Drafts<'a> {
         records: &[Outgoing],
     ) -> Self {
         let shared = producer.shared();
-        let each = ENTRY_BYTES + NAMED_BYTES_MAX;
-        let bytes = records.iter().map(|outgoing| size(outgoing) + each).sum();
+        let each = ENTRY_BYTES + NAMED_BYTES_MAX + size_of::<Header>();
+        let bytes = records.iter().map(|outgoing| size(outgoing) + shared.list_bytes(outgoing) + each).sum();
         Self {
             producer,
             call,

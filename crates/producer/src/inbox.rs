@@ -20,6 +20,8 @@ pub(crate) struct Entry {
 pub(crate) struct Duty {
     /// What the record takes of the memory's budget.
     pub(crate) weight: usize,
+    /// What it is reckoned with on disk, and in a call.
+    pub(crate) bytes: usize,
     pub(crate) bucket: Bucket,
     pub(crate) asked: Durability,
     pub(crate) answer: Answer,

@@ -40,7 +40,8 @@ impl Compression {
 /// How a producer is set up.
 #[derive(Clone, Debug)]
 pub struct ProducerOptions {
-    /// Bytes of records that may be in memory, waiting or on their way; 64 KiB to 4 GiB (default 64 MiB).
+    /// Bytes of records that may be in memory, waiting or on their way, with 256 for each of them and 64 for each of its
+    /// headers; 64 KiB to 4 GiB (default 64 MiB).
     pub memory_bytes_max: usize,
     /// Records that may be in memory, and callers that may wait for one on disk; 1 to 2²⁴ (default 65,536).
     pub memory_records_max: usize,
@@ -91,8 +92,8 @@ pub struct ProducerOptions {
 /// The way back from the disk.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
-    /// Bytes of memory for records read ahead of their acknowledgement, with 256 for each of them beside its own
-    /// (default 16 MiB).
+    /// Bytes of memory for records read ahead of their acknowledgement, with 256 for each of them beside its own,
+    /// and 64 for each of its headers (default 16 MiB).
     pub window_bytes: usize,
     /// The share of calls' bytes that replay gets while live records wait, above 0 and below 1 (default 0.5).
     /// Alone it gets everything.

@@ -25,7 +25,7 @@ const UNPROVEN_AFTER: u32 = 3;
 #[derive(Default)]
 struct Draft {
     entries: Entries,
-    weight: usize,
+    bytes: usize,
 }
 
 /// Whose time is over first stands in front. Those with a key keep their order, and came from one lane, where it was so; those
@@ -52,23 +52,23 @@ struct BudgetUsedUp {
 }
 
 impl<D: Disk> Backlog<D> {
-    /// Whether these records of `weight` together are a batch: nobody is before them, their keys are on disk already, and
+    /// Whether these records of `bytes` together are a batch: nobody is before them, their keys are on disk already, and
     /// there is room.
-    fn takes_whole(&self, entries: &Entries, weight: usize, now: Nanos) -> bool {
-        let first = entries.duties().first().map_or(0, |duty| duty.weight as u64);
+    fn takes_whole(&self, entries: &Entries, bytes: usize, now: Nanos) -> bool {
+        let first = entries.duties().first().map_or(0, |duty| duty.bytes as u64);
         let room = self.room.batch(first, self.appends.bytes()).unwrap_or(0);
         self.queue.is_empty()
             && self.takes(now)
             && !self.is_draining()
             && self.appends.is_open(self.spill.appends_max())
-            && weight <= self.batch_bytes.min(room as usize)
+            && bytes <= self.batch_bytes.min(room as usize)
             && entries.duties().iter().all(|duty| self.keys.blocks(duty.bucket))
     }
 
     /// The next records to be written together; `Err`: there is no room even for one of them.
     fn next_batch(&mut self) -> Result<Draft, BudgetUsedUp> {
         let mut draft = Draft::default();
-        let Some(first) = self.queue.front().map(|entry| entry.duty.weight as u64) else {
+        let Some(first) = self.queue.front().map(|entry| entry.duty.bytes as u64) else {
             return Ok(draft);
         };
         let in_flight = self.appends.bytes();
@@ -80,12 +80,12 @@ impl<D: Disk> Backlog<D> {
         let most = self.batch_bytes.min(room as usize);
         let likely = self.queue.len().min(most / first.max(1) as usize + 1);
         draft.entries = Entries::with_capacity(likely);
-        while let Some(weight) = self.queue.front().map(|entry| entry.duty.weight) {
-            if !draft.entries.is_empty() && draft.weight + weight > most {
+        while let Some(bytes) = self.queue.front().map(|entry| entry.duty.bytes) {
+            if !draft.entries.is_empty() && draft.bytes + bytes > most {
                 break;
             }
             let Some(entry) = self.queue.pop_front() else { break };
-            draft.weight += weight;
+            draft.bytes += bytes;
             draft.entries.push(entry);
         }
         Ok(draft)
@@ -105,13 +105,13 @@ impl<D: Disk> Pump<D> {
             return false;
         }
         let Some(backlog) = &mut self.backlog else { return false };
-        let weight = entries.duties().iter().map(|duty| duty.weight).sum();
-        if !backlog.takes_whole(entries, weight, now) {
+        let bytes = entries.duties().iter().map(|duty| duty.bytes).sum();
+        if !backlog.takes_whole(entries, bytes, now) {
             return false;
         }
         entries.duties().iter().for_each(|duty| backlog.keys.queue(duty.bucket));
         let checkpoint = backlog.checkpoint(now);
-        self.write(Draft { entries: std::mem::take(entries), weight }, checkpoint, now);
+        self.write(Draft { entries: std::mem::take(entries), bytes }, checkpoint, now);
         true
     }
 
@@ -157,7 +157,7 @@ impl<D: Disk> Pump<D> {
 
     fn write(&mut self, draft: Draft, checkpoint: Option<Proof>, now: Nanos) {
         let Some(backlog) = &mut self.backlog else { return };
-        let Draft { entries, weight } = draft;
+        let Draft { entries, bytes } = draft;
         let (records, duties) = entries.into_parts();
         let records = Arc::new(Records::new(records));
         let progress = checkpoint.as_ref().map(frame::progress);
@@ -167,7 +167,7 @@ impl<D: Disk> Pump<D> {
         });
         let batch = spill::Batch::Records(Arc::clone(&records), progress);
         let appended = backlog.spill.append(batch, backlog.appends.chain());
-        let number = backlog.appends.push(duties, records, weight as u64, checkpoint, now);
+        let number = backlog.appends.push(duties, records, bytes as u64, checkpoint, now);
         self.work.push(Box::pin(async move { Done::Appended(number, appended.await) }));
     }
 

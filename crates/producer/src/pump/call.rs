@@ -120,8 +120,8 @@ impl<D: Disk> Pump<D> {
         // them.
         let drains = self.closing.is_none() && self.backlog.as_ref().is_some_and(Backlog::is_draining);
         let mut waits = Vec::new();
-        while let Some(weight) = self.lanes[at].live.front().map(|entry| entry.duty.weight) {
-            if !sent.is_empty() && (bytes + weight > bytes_max || sent.len() >= records_max) {
+        while let Some(more) = self.lanes[at].live.front().map(|entry| entry.duty.bytes) {
+            if !sent.is_empty() && (bytes + more > bytes_max || sent.len() >= records_max) {
                 break;
             }
             let Some(entry) = self.lanes[at].pop() else { break };
@@ -138,7 +138,7 @@ impl<D: Disk> Pump<D> {
                 }
                 continue;
             }
-            bytes += weight;
+            bytes += more;
             deadline = deadline.min(entry.duty.deadline);
             records.push(entry.outgoing);
             sent.push(Sent::Mine(entry.duty));
@@ -320,7 +320,7 @@ impl<D: Disk> Pump<D> {
             if let Some(backlog) =
                 self.backlog.as_mut().filter(|backlog| backlog.progress.is_done(next.stored.seq))
             {
-                backlog.window_bytes = backlog.window_bytes.saturating_sub(next.stored.weight());
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(next.weight());
                 lane.replay.pop_front();
                 continue;
             }

@@ -418,6 +418,7 @@ mod tests {
         };
         let duty = Duty {
             weight: 1,
+            bytes: 1,
             bucket: Bucket::of("orders", None),
             asked: Durability::Replicated,
             answer: Answer::callback(|_| {}),

@@ -130,20 +130,20 @@ impl<D: Disk> Pump<D> {
             if keyed && backlog.held.has(record.stored.bucket) {
                 // It stays on disk, behind the one that is held.
                 backlog.skip.remove(&record.stored.seq);
-                backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.weight());
+                backlog.window_bytes = backlog.window_bytes.saturating_sub(record.weight());
                 continue;
             }
             let (bytes, held) = (backlog.held.bytes, backlog.held.len());
             // The largest record may be as large as the window.
-            let fits = bytes == 0 || bytes + record.stored.weight() <= options.replay.window_bytes;
+            let fits = bytes == 0 || bytes + record.weight() <= options.replay.window_bytes;
             let room = held < HELD_MAX && fits;
             if !room || (keyed && left_keys.contains(&record.stored.bucket)) {
                 let _ = left_keys.insert(record.stored.bucket);
                 left.push(record);
                 continue;
             }
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.stored.weight());
-            backlog.held.bytes += record.stored.weight();
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(record.weight());
+            backlog.held.bytes += record.weight();
             record.outgoing.record.detach();
             if keyed {
                 backlog.held.stay(record.stored.bucket);
@@ -172,7 +172,7 @@ impl<D: Disk> Pump<D> {
             let stays = !held.has(record.stored.bucket);
             if !stays {
                 skip.remove(&record.stored.seq);
-                dropped += record.stored.weight();
+                dropped += record.weight();
             }
             stays
         });
@@ -231,7 +231,7 @@ impl<D: Disk> Pump<D> {
                         let lane = lane.unwrap_or(record.stored.seq as usize % self.lanes.len());
                         // As if it were in the window: that is where it is taken from once it is put aside.
                         if let Some(backlog) = &mut self.backlog {
-                            backlog.window_bytes += record.stored.weight();
+                            backlog.window_bytes += record.weight();
                         }
                         self.park(lane, grant.sink, vec![(record, fault)]);
                     }
@@ -288,7 +288,7 @@ impl<D: Disk> Pump<D> {
     /// A held record is dealt with.
     fn release(&mut self, record: &Replayed) {
         if let Some(backlog) = &mut self.backlog {
-            backlog.held.bytes = backlog.held.bytes.saturating_sub(record.stored.weight());
+            backlog.held.bytes = backlog.held.bytes.saturating_sub(record.weight());
             self.read_behind([record.stored].into_iter());
         }
     }

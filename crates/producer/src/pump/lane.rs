@@ -17,17 +17,17 @@ pub(super) struct Stored {
     pub(super) bucket: Bucket,
 }
 
-impl Stored {
-    /// What it takes in memory once it is read.
-    pub(super) fn weight(&self) -> usize {
-        self.bytes + ENTRY_BYTES
-    }
-}
-
 /// A record read from the spill.
 pub(super) struct Replayed {
     pub(super) stored: Stored,
     pub(super) outgoing: Outgoing,
+}
+
+impl Replayed {
+    /// What it takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        self.stored.bytes + self.outgoing.record.headers.list_bytes() + ENTRY_BYTES
+    }
 }
 
 /// A live record's place in a call.
@@ -43,7 +43,7 @@ impl Sent {
     /// Bytes of it, as far as they are known here.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Mine(duty) => duty.weight,
+            Self::Mine(duty) => duty.bytes,
             Self::Queued => 0,
             Self::OnDisk(stored) => stored.bytes,
         }
@@ -125,19 +125,19 @@ impl Lane {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        self.live_bytes += entry.duty.weight;
+        self.live_bytes += entry.duty.bytes;
         self.live.push_back(entry);
     }
 
     /// In front of all that wait.
     pub(super) fn push_back_to_front(&mut self, entry: Entry) {
-        self.live_bytes += entry.duty.weight;
+        self.live_bytes += entry.duty.bytes;
         self.live.push_front(entry);
     }
 
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = self.live.pop_front()?;
-        self.live_bytes -= entry.duty.weight;
+        self.live_bytes -= entry.duty.bytes;
         Some(entry)
     }
 

@@ -39,7 +39,7 @@ impl Parking {
     }
 
     fn weight(&self) -> usize {
-        self.refused.iter().map(|(record, _)| record.stored.weight()).sum()
+        self.refused.iter().map(|(record, _)| record.weight()).sum()
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> {

@@ -155,12 +155,12 @@ impl<D: Disk> Pump<D> {
                     // Behind the call that it is in, where it is in one: it is sent again only if that fails.
                     let call = || backlog.in_call.get(&seq).copied();
                     let lane = bucket.lane(lanes).or_else(call).unwrap_or(seq as usize % lanes);
-                    let stored = Stored { seq, bytes, bucket };
-                    backlog.window_bytes += stored.weight();
                     if self.lanes[lane].is_slow(now) {
                         outgoing.record.detach();
                     }
-                    self.lanes[lane].replay.push_back(Replayed { stored, outgoing });
+                    let replayed = Replayed { stored: Stored { seq, bytes, bucket }, outgoing };
+                    backlog.window_bytes += replayed.weight();
+                    self.lanes[lane].replay.push_back(replayed);
                 }
             }
             backlog.read_next = seq + 1;
@@ -176,7 +176,7 @@ impl<D: Disk> Pump<D> {
         // Delivered by a call that took long, after they were read.
         while let Some(front) = lane.replay.front().filter(|front| backlog.progress.is_done(front.stored.seq))
         {
-            backlog.window_bytes = backlog.window_bytes.saturating_sub(front.stored.weight());
+            backlog.window_bytes = backlog.window_bytes.saturating_sub(front.weight());
             lane.replay.pop_front();
         }
         if lane.replay.is_empty() || self.closing.is_some() {
@@ -209,7 +209,7 @@ impl<D: Disk> Pump<D> {
                 Ok(receipt) => {
                     delivered += 1;
                     if let Some(backlog) = &mut self.backlog {
-                        backlog.window_bytes = backlog.window_bytes.saturating_sub(replayed.stored.weight());
+                        backlog.window_bytes = backlog.window_bytes.saturating_sub(replayed.weight());
                     }
                     self.delivered_from_disk(sink, replayed.stored, receipt);
                 }

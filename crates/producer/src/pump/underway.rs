@@ -20,7 +20,7 @@ pub(super) struct Batch {
     deadline: Nanos,
     pub(super) records: Arc<Records>,
     /// What the records may take on disk.
-    weight: u64,
+    bytes: u64,
     pub(super) checkpoint: Option<Checkpoint>,
     answer: Option<Result<Appended, WalError>>,
 }
@@ -78,28 +78,19 @@ impl Appends {
         &mut self,
         duties: Vec<Duty>,
         records: Arc<Records>,
-        weight: u64,
+        bytes: u64,
         checkpoint: Option<Checkpoint>,
         since: Nanos,
     ) -> u64 {
         self.number += 1;
         let (number, deadline, answer) = (self.number, earliest(&duties), None);
-        self.batches.push_back(Batch {
-            number,
-            since,
-            duties,
-            deadline,
-            records,
-            weight,
-            checkpoint,
-            answer,
-        });
+        self.batches.push_back(Batch { number, since, duties, deadline, records, bytes, checkpoint, answer });
         number
     }
 
     /// What the records of all batches may take on disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.batches.iter().map(|batch| batch.weight).sum()
+        self.batches.iter().map(|batch| batch.bytes).sum()
     }
 
     /// Since when an answer is waited for: from when the oldest went on its way, or the one before was answered.

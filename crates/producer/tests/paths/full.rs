@@ -2,12 +2,14 @@
 
 use crate::stage::{Mood, outgoing, sized};
 use crate::{SECOND, World, options, until};
-use seawall_core::{Clock, Fault, Outgoing};
+use seawall_core::{Clock, Fault, Header, Outgoing};
 use seawall_producer::{
     Event, Happening, ProducerOptions, Replicated, SendError, SpillOptions, State, Synced,
 };
 use seawall_testkit::runtime::live;
 use seawall_wal::disk::Faults;
+use seawall_wal::{Disk, DiskFile};
+use std::path::Path;
 use std::time::Duration;
 
 /// Memory for 5 of the [`big`] ones, and a disk for less than 20.
@@ -161,4 +163,56 @@ fn a_slow_sink_is_not_waited_for_longer_because_the_disk_is_full() {
         assert!(!waits.is_finished());
     });
     world.shelf.judge().unwrap();
+}
+
+fn with_headers(n: u64, headers: usize) -> Outgoing {
+    let mut outgoing = outgoing("a", n);
+    outgoing.record.headers = std::iter::repeat_n(Header::named("", ""), headers).collect();
+    outgoing
+}
+
+#[test]
+fn headers_take_room_in_memory_beside_their_bytes() {
+    let world = World::new();
+    live(&world.clock, async {
+        let producer = world.open(ProducerOptions { spill: None, ..options() }).unwrap();
+        world.shelf.set(Mood::Hang);
+        // The last of them is its id.
+        let one = producer.send::<Replicated>(with_headers(0, 127));
+        let many = producer.send_all::<Replicated>((1..4).map(|n| with_headers(n, 127)).collect());
+        let look = async {
+            tokio::time::sleep(SECOND).await;
+            assert!(producer.snapshot().memory_bytes >= 4 * 128 * 64, "{:#?}", producer.snapshot());
+            world.shelf.set(Mood::Up);
+            producer.close(Duration::ZERO).await;
+        };
+        let _ = tokio::join!(one, many, look);
+        assert_eq!((producer.snapshot().memory_bytes, producer.snapshot().memory_records), (0, 0));
+    });
+}
+
+#[test]
+fn letters_of_many_empty_headers_stay_within_the_disk_s_budget() {
+    let world = World::new();
+    live(&world.clock, async {
+        let options = ProducerOptions {
+            memory_bytes_max: 128 << 20,
+            record_bounds: false,
+            max_block: Duration::ZERO,
+            ..small()
+        };
+        let max = options.spill.as_ref().unwrap().disk_bytes_max;
+        let producer = world.open(options).unwrap();
+        world.shelf.set(Mood::Down);
+        let letters = (0..20).map(|n| with_headers(n, 50_000)).collect();
+        let answers = producer.send_all::<Synced>(letters).await;
+        let taken = answers.iter().filter(|answer| answer.is_ok()).count();
+        let dir = Path::new("/spill/log");
+        let files = world.disk.list(dir).unwrap().into_iter().map(|name| dir.join(name));
+        let used: u64 = files.map(|path| world.disk.open_read_only(&path).unwrap().len().unwrap()).sum();
+        assert!(used <= max, "{used} bytes of {max}");
+        assert!((3..20).contains(&taken), "{taken}: {answers:?}");
+        world.shelf.set(Mood::Up);
+        until(&producer, |s| s.backlog_records == 0).await;
+    });
 }
