@@ -321,6 +321,32 @@ async fn hangs_at_the_end() {
     delivered(&producer, &shelf, 0..2).await;
 }
 
+/// What is delivered from a disk that hangs cannot be said on it, and is remembered: not without bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn hangs_while_much_is_replayed() {
+    const RECORDS: u64 = 2_000;
+    let (gate, disk) = Gate::before(SimDisk::new(3));
+    let shelf = Shelf::new();
+    let mut options = options(Path::new("/spill"));
+    (options.record_bytes_max, options.replay.window_bytes) = (10_000, 100 * 256);
+    let producer = open(&disk, options, &shelf).unwrap();
+    shelf.set(Mood::Down);
+    let records = (0..RECORDS).map(|n| outgoing(&format!("k{n}"), n)).collect();
+    for receipt in producer.send_all::<Synced>(records).await {
+        receipt.unwrap();
+    }
+    let open_again = gate.shut().await;
+    producer.send::<Synced>(outgoing("a", 0)).await.unwrap_err();
+    shelf.set(Mood::Up);
+    until(&producer, |_| shelf.taken().len() >= 100).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let replayed = shelf.taken().len();
+    assert!(replayed < 300, "{replayed} replayed, of which the disk has heard nothing");
+    open_again();
+    until(&producer, |s| s.backlog_records == 0).await;
+    assert!((0..RECORDS).all(|n| shelf.count(&format!("k{n}"), n) > 0));
+}
+
 /// The first record that a sink refuses for good has a log of its own made for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn hangs_while_a_record_is_put_aside() {

@@ -81,7 +81,7 @@ pub(super) struct Backlog<D: Disk> {
     pub(super) passed: BTreeSet<u64>,
     pub(super) passed_bytes: usize,
     /// What was delivered beyond the progress on disk. Until that covers it a crash would deliver it again, so no later
-    /// record of its key may go another way. Bounded by the window.
+    /// record of its key may go another way. Bounded by the window, and while the disk hangs by what is read on.
     pub(super) unproven: Vec<(u64, Bucket)>,
     /// Since when progress is owed to the disk, and bytes that were delivered meanwhile.
     fresh_since: Option<Nanos>,

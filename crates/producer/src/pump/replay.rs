@@ -48,7 +48,12 @@ impl<D: Disk> Pump<D> {
     pub(super) fn read_on(&mut self, now: Nanos) {
         let mut window = self.shared.options.replay.window_bytes;
         let may_read = self.may_read(now);
+        let unproven_max = window / ENTRY_BYTES;
         let Some(backlog) = &mut self.backlog else { return };
+        if backlog.is_hanging(now) && backlog.unproven.len() >= unproven_max {
+            // What it delivers is remembered until the disk has heard of it.
+            return;
+        }
         if self.selector.is_up(now) {
             backlog.away_bytes = 0;
         } else if self.failed < PROBES_ALIKE {
