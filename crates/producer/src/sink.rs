@@ -32,7 +32,8 @@ impl Target {
     }
 
     /// The same, for a sink whose receipts say `durability`: what no sink and no spill can give is refused
-    /// before anything is written.
+    /// before anything is written. What lies in a spill is [`Durability::Synced`]: it stays there, and is asked for again,
+    /// until a receipt says at least that.
     #[must_use]
     pub fn giving(mut self, durability: Durability) -> Self {
         self.gives = durability;

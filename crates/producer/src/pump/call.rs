@@ -2,6 +2,7 @@
 
 use super::disk::Backlog;
 use super::lane::{Answers, Flight, Load, Replayed, Sent, Stored};
+use super::settle::for_disk_alone;
 use super::{Done, Pump};
 use crate::error::Left;
 use crate::inbox::Entry;
@@ -243,6 +244,7 @@ impl<D: Disk> Pump<D> {
             self.lanes[at].flight = Some(flight);
             return;
         }
+        for_disk_alone(&flight.load, &mut answers);
         let failed = |fault: &Fault| fault.class() != Class::Permanent;
         let ok = answers.iter().any(|answer| !matches!(answer, Err(fault) if failed(fault)));
         let faults = || answers.iter().filter_map(|answer| answer.as_ref().err());

@@ -6,6 +6,7 @@
 
 use super::disk::Backlog;
 use super::lane::{Answers, Load, Replayed, Stored};
+use super::settle::for_disk;
 use super::{Done, Pump};
 use crate::route::{Grant, Reported};
 use crate::spill::keys::Bucket;
@@ -212,7 +213,7 @@ impl<D: Disk> Pump<D> {
             let kept = || [(fault.to_string(), hold.record.outgoing.clone())];
             fault.class() != Class::Permanent || !backlog.can_refuse(&kept())
         };
-        match answers.pop() {
+        match answers.pop().map(for_disk) {
             Some(Err(fault)) if stays(&fault) => {
                 self.failed_alone(&mut hold, grant, &fault, now);
                 hold.failures += 1;

@@ -1,14 +1,14 @@
 //! What a sink answered for live records: told to their callers, or the records wait for another call.
 
 use super::Pump;
-use super::lane::{Answers, Sent};
+use super::lane::{Answers, Load, Sent};
 use crate::answer::Settled;
 use crate::error::SendError;
 use crate::grade::Safe;
 use crate::inbox::Entry;
 use crate::spill::keys::Bucket;
 use crate::stats::Path;
-use seawall_core::{Class, Durability, Fault, Nanos, Outgoing, Receipt};
+use seawall_core::{Class, Classify, Durability, Fault, Nanos, Outgoing, Receipt};
 use seawall_wal::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +37,45 @@ pub(super) fn in_order(
         }
     }
     answers
+}
+
+/// A sink's receipt is worth less than the disk's, which was given already.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the sink's receipt is {}, and the record, which is on disk, is synced: it stays there", .0.as_str())]
+struct LessThanDisk(Durability);
+
+impl Classify for LessThanDisk {
+    fn class(&self) -> Class {
+        Class::Transient
+    }
+}
+
+fn enough_for_disk(receipt: &Receipt) -> Result<(), Fault> {
+    match receipt.durability {
+        less if less < Durability::Synced => Err(LessThanDisk(less).into()),
+        _ => Ok(()),
+    }
+}
+
+/// What a sink's answer is worth for a record that is on disk, and would be deleted there.
+pub(super) fn for_disk(answer: Result<Receipt, Fault>) -> Result<Receipt, Fault> {
+    answer.and_then(|receipt| enough_for_disk(&receipt).map(|()| receipt))
+}
+
+/// What a sink's answers are worth for those of a call's records that are on disk.
+pub(super) fn for_disk_alone(load: &Load, answers: &mut Answers) {
+    let on_disk = |place: usize| match load {
+        Load::Replay(_) => true,
+        Load::Live(sent) => matches!(sent.get(place), Some(Sent::OnDisk(_))),
+    };
+    for (place, answer) in answers.iter_mut().enumerate() {
+        if let Ok(receipt) = answer
+            && on_disk(place)
+            && let Err(less) = enough_for_disk(receipt)
+        {
+            *answer = Err(less);
+        }
+    }
 }
 
 impl<D: Disk> Pump<D> {

@@ -2,7 +2,7 @@
 
 use crate::stage::{Mood, outgoing, sized};
 use crate::{SECOND, World, options, until};
-use seawall_core::Clock;
+use seawall_core::{Clock, Durability};
 use seawall_producer::{Happening, ProducerOptions, Replicated, Safe, SpillOptions, State, Synced};
 use seawall_testkit::runtime::live;
 use std::time::Duration;
@@ -353,5 +353,33 @@ fn a_small_window_is_filled_again_at_once() {
         until(&producer, |s| s.backlog_records == 0).await;
         // The calls of all lanes end together, 2 ms later, and had all that the window takes.
         assert!(since.elapsed() < SECOND, "{:?}", since.elapsed());
+    });
+}
+
+#[test]
+fn what_is_on_disk_stays_there_until_a_sink_s_receipt_is_worth_as_much() {
+    let mut world = World::new();
+    let honest = world.shelf.clone();
+    world.shelf.gives = Durability::Buffered;
+    for life in 0..2 {
+        live(&world.clock, async {
+            let producer = world.open(ProducerOptions { lanes: 1, ..options() }).unwrap();
+            // In a call that takes long, and by the replay.
+            world.shelf.set(Mood::Slow);
+            let slow = producer.send::<Synced>(outgoing("a", 2 * life)).await.unwrap();
+            world.shelf.set(Mood::Down);
+            let down = producer.send::<Synced>(outgoing("b", 2 * life)).await.unwrap();
+            assert!([slow, down].iter().all(|r| matches!(r.place, Safe::Spilled { .. })));
+            world.shelf.set(Mood::Up);
+            tokio::time::sleep(60 * SECOND).await;
+            let snapshot = producer.snapshot();
+            assert_eq!(snapshot.backlog_records, 2 * (life + 1), "{snapshot:#?}");
+            producer.close(SECOND).await;
+        });
+    }
+    world.shelf = honest;
+    live(&world.clock, async {
+        let producer = world.open(options()).unwrap();
+        until(&producer, |s| s.backlog_records == 0).await;
     });
 }
