@@ -112,8 +112,9 @@ impl Producer {
         G::of(call.answered().await.pop().unwrap_or(Err(SendError::Lost)))
     }
 
-    /// Sends records in order and waits for all receipts, with one waking. What is refused before it was taken (no
-    /// room, a bad name) refuses everything behind it of the same call, so that nothing overtakes.
+    /// Sends records in order and waits for all receipts, with one waking. A record for which there is no room refuses
+    /// everything behind it of the same call, so that nothing overtakes; one that is bad in itself (its name, its size) is
+    /// refused alone.
     pub async fn send_all<G: Grade>(&self, records: Vec<Outgoing>) -> Vec<Result<G, SendError>> {
         let call = Call::new(records.len());
         Drafts::new(self, &call, G::ASKED, &records).admit(records).await;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Bytes that the records of one block have together, unless it holds only one.
 const RAW_BYTES: usize = 64 << 10;
-/// The largest record that is compressed.
+/// The largest block.
 const RAW_BYTES_MAX: usize = 32 << 20;
 /// LZ4 repeats at most 255 bytes for each of its own: what claims more is no block of ours.
 const RATIO_MAX: usize = 255;
@@ -58,7 +58,8 @@ pub(crate) fn pack(frames: Vec<Bytes>) -> Vec<Bytes> {
     let mut out = Vec::with_capacity(frames.len());
     let (mut group, mut raw) = (Vec::new(), BytesMut::new());
     for frame in frames {
-        if frame.first() != Some(&RECORD) || frame.len() > RAW_BYTES_MAX {
+        // With its length, and without its kind.
+        if frame.first() != Some(&RECORD) || frame.len() + 3 > RAW_BYTES_MAX {
             close_block(&mut group, &mut raw, &mut out);
             out.push(frame);
             continue;
@@ -116,5 +117,26 @@ impl Block {
         } else {
             Err(BlockError::Length { said: self.raw, found })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_block_is_too_large_to_be_read() {
+        let mut packed = 0;
+        for bytes in RAW_BYTES_MAX - 4..=RAW_BYTES_MAX + 1 {
+            let mut frame = vec![0; bytes];
+            frame[0] = RECORD;
+            let [out] = pack(vec![frame.into()]).try_into().unwrap();
+            if out.first() == Some(&BLOCK) {
+                let block = Block::read(&out).unwrap().unwrap_or_else(|error| panic!("{bytes}: {error}"));
+                assert_eq!(block.raw, bytes + 3);
+                packed += 1;
+            }
+        }
+        assert_eq!(packed, 2);
     }
 }
