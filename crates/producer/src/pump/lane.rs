@@ -145,3 +145,18 @@ impl Lane {
         self.live.is_empty() && self.flight.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall_core::{Header, Record};
+
+    #[test]
+    fn what_is_read_ahead_counts_with_its_headers() {
+        let mut record = Record::new(None, "");
+        record.headers = std::iter::repeat_n(Header::named("", ""), 128).collect();
+        let outgoing = Outgoing { topic: "orders".into(), partition: None, record };
+        let stored = Stored { seq: 0, bytes: 300, bucket: Bucket::of("orders", None) };
+        assert_eq!(Replayed { stored, outgoing }.weight(), 300 + 256 + 128 * 64);
+    }
+}
