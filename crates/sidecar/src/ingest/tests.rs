@@ -483,7 +483,7 @@ async fn what_is_read_back_does_not_end_in_silence_where_the_process_stops() {
     let server = with(|ingest| ingest.stop = shared).await;
     // More than the reader is sent ahead of what it takes.
     for _ in 0..400 {
-        assert_eq!(server.post(&[], &[b'x'; MAX_BODY]).await.status, 201);
+        assert_eq!(server.post(&[], &vec![b'x'; MAX_BODY]).await.status, 201);
     }
     let mut stream = tokio::net::TcpStream::connect(server.addr).await.expect("connected");
     let get = format!("GET {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
