@@ -193,7 +193,7 @@ pub enum Mode {
     /// Lets it wait its turn: right for a pipeline, whose records wait in the log anyway.
     #[default]
     Wait,
-    /// Refuses it at once; it comes back as a retry.
+    /// Refuses it at once: right for callers that can come back. The same as `wait` for a pipeline.
     Shed,
 }
 
@@ -211,9 +211,9 @@ impl Mode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Guard {
-    /// What happens at the limit.
+    /// What happens at the limit. A pipeline's deliveries wait in their lanes until they are let in, with either mode.
     pub mode: Mode,
-    /// In `wait` mode, how long a delivery waits for its turn before it is asked for again.
+    /// How long a caller waits for its turn in `wait` mode; a pipeline's deliveries wait until they are let in.
     pub max_wait: Period,
     /// Deliveries a second; without it, no limit.
     pub rate: Option<RatePerSecond>,

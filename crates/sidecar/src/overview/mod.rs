@@ -82,7 +82,7 @@ pub fn pipeline(pipeline: &Pipeline, snapshot: &Snapshot) -> Value {
             "records_max": snapshot.queue.records_max,
             "bytes_max": snapshot.queue.bytes_max,
         },
-        "guard": guard(pipeline, &pipeline.guard().snapshot()),
+        "guard": guard(pipeline, snapshot, &pipeline.guard().snapshot()),
         "partitions": partitions(snapshot),
         "stalls": snapshot.stalls.iter().map(stalls::stall).collect::<Vec<_>>(),
         "dead_letters": { "topic": pipeline.letters().topic(), "count": pipeline.letters().count() },
@@ -118,14 +118,15 @@ fn latency(percentiles: &Percentiles) -> Value {
     })
 }
 
-fn guard(pipeline: &Pipeline, guard: &GuardSnapshot) -> Value {
+fn guard(pipeline: &Pipeline, snapshot: &Snapshot, guard: &GuardSnapshot) -> Value {
     json!({
         "mode": pipeline.limits().guard.mode.as_str(),
         "rate": guard.rate.map(|rate| json!({ "per_second": rate.per_second, "burst": rate.burst })),
         "concurrency": {
             "limit": guard.concurrency.limit,
             "used": guard.concurrency.used,
-            "waiting": guard.concurrency.waiting,
+            // Deliveries wait in their lanes, and not in the guard's own line.
+            "waiting": snapshot.lanes.ready,
         },
         "adaptive": guard.adaptive.map(|a| json!({ "limit": a.limit, "min": a.min, "max": a.max })),
         "breaker": guard.breaker.map(|breaker| json!({

@@ -227,3 +227,14 @@ async fn the_stream_begins_with_a_snapshot_and_goes_on() {
         .await
         .expect("an open stream holds nothing up");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_that_the_guard_does_not_let_in_yet_are_shown() {
+    let slow = |text: String| text + "guard.rate = 1\nguard.burst = 1\n";
+    let process = Process::changed("", slow).await;
+    for key in 0..10 {
+        assert_eq!(process.post(&format!("key-{key}"), "x").await.status, 201);
+    }
+    let waiting = |pipeline: &Value| pipeline["guard"]["concurrency"]["waiting"].as_u64();
+    process.eventually("some wait", |pipeline| waiting(pipeline) > Some(3)).await;
+}
