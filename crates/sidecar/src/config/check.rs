@@ -162,6 +162,13 @@ fn listeners(config: &Config, out: &mut Complaints) {
             out.add(table, "token_env", "token_file is set as well", "keep one of the two");
         }
     }
+    for (table, hosts) in [("ingest", &ingest.hosts), ("admin", &admin.hosts)] {
+        if let Some(host) = hosts.iter().find(|host| host.is_empty() || host.contains([':', '/'])) {
+            let problem =
+                format!("{host:?} is not the name of a host, and would never be one that callers use");
+            out.add(table, "hosts", problem, "give names without scheme and port, as \"ingest.internal\"");
+        }
+    }
     if ingest.addr == admin.addr && ingest.addr.port() != 0 {
         out.add("admin", "addr", "ingest.addr is the same", "give each listener a port of its own");
     }

@@ -43,6 +43,10 @@ const MISTAKES: &[(&str, &str)] = &[
     ("zero rate", "[ingest]\nrate = 0"),
     ("open to the network", "[admin]\naddr = \"0.0.0.0:9090\""),
     ("two secrets", "[admin]\ntoken_file = \"a\"\ntoken_env = \"B\""),
+    (
+        "a host with its port",
+        "[ingest]\nhosts = [\"in.example\", \"in.example:8080\"]\n[admin]\nhosts = [\"https://a\"]",
+    ),
     ("one address twice", "[ingest]\naddr = \"127.0.0.1:9090\""),
     ("body too large", "[ingest]\nmax_body = \"1GiB\""),
     ("less memory than a body takes", "[ingest]\nmax_body = \"64MiB\"\nmemory = \"100MiB\""),
