@@ -154,6 +154,29 @@ fn what_follows_a_batch_that_the_disk_refused_still_follows_it() {
     world.shelf.judge().unwrap();
 }
 
+fn are_direct(receipts: &[Synced]) {
+    let direct = |receipt: &Synced| matches!(receipt.place, Safe::Delivered { .. });
+    assert!(receipts.iter().all(direct), "{receipts:?}");
+}
+
+/// The end of a life: a crash, once all is settled, or a close.
+async fn end(world: &World, producer: &Producer, killed: bool) {
+    if killed {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        world.disk.inner.kill();
+    } else {
+        producer.close(Duration::from_secs(1)).await;
+    }
+}
+
+fn nothing_comes_back(world: &World) {
+    live(&world.clock, async {
+        let producer = world.open(options());
+        assert_eq!(producer.snapshot().backlog_records, 0);
+        producer.close(Duration::from_secs(1)).await;
+    });
+}
+
 #[test]
 fn what_the_disk_refused_and_the_sink_took_does_not_come_back_in_the_next_life() {
     for killed in [false, true] {
@@ -168,21 +191,10 @@ fn what_the_disk_refused_and_the_sink_took_does_not_come_back_in_the_next_life()
             });
             until(&producer, |_| world.is_played()).await;
             world.shelf.set(Mood::Up);
-            let receipts = [first.await.unwrap(), producer.send::<Synced>(outgoing("a", 2)).await.unwrap()];
-            let direct = |receipt: &Synced| matches!(receipt.place, Safe::Delivered { .. });
-            assert!(receipts.iter().all(direct), "{receipts:?}");
-            if killed {
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                world.disk.inner.kill();
-            } else {
-                producer.close(Duration::from_secs(1)).await;
-            }
+            are_direct(&[first.await.unwrap(), producer.send::<Synced>(outgoing("a", 2)).await.unwrap()]);
+            end(&world, &producer, killed).await;
         });
-        live(&world.clock, async {
-            let producer = world.open(options());
-            assert_eq!(producer.snapshot().backlog_records, 0);
-            producer.close(Duration::from_secs(1)).await;
-        });
+        nothing_comes_back(&world);
         assert_eq!(world.shelf.of("a"), "1 2");
         world.shelf.judge().unwrap();
     }
@@ -214,22 +226,11 @@ fn what_a_segment_without_a_name_has_does_not_come_back_in_the_next_life() {
             });
             until(&producer, |_| world.is_played()).await;
             world.shelf.set(Mood::Up);
-            let receipts = [first.await.unwrap(), producer.send::<Synced>(outgoing("b", 2)).await.unwrap()];
-            let direct = |receipt: &Synced| matches!(receipt.place, Safe::Delivered { .. });
-            assert!(receipts.iter().all(direct), "{receipts:?}");
+            are_direct(&[first.await.unwrap(), producer.send::<Synced>(outgoing("b", 2)).await.unwrap()]);
             assert!(removes.lock().unwrap().is_empty(), "the segment was removed");
-            if killed {
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                world.disk.inner.kill();
-            } else {
-                producer.close(Duration::from_secs(1)).await;
-            }
+            end(&world, &producer, killed).await;
         });
-        live(&world.clock, async {
-            let producer = world.open(options());
-            assert_eq!(producer.snapshot().backlog_records, 0);
-            producer.close(Duration::from_secs(1)).await;
-        });
+        nothing_comes_back(&world);
         assert_eq!(world.shelf.of("b"), "1 2");
         world.shelf.judge().unwrap();
     }

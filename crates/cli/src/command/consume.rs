@@ -12,6 +12,7 @@ use seawall_core::{Limit, Record, TopicPartition, WallMs};
 use seawall_kafka::{Connection, Reader};
 use seawall_log::Broker;
 use seawall_sidecar::line;
+use seawall_sidecar::problem::TYPE_PREFIX;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -181,10 +182,10 @@ async fn print_running(arguments: &Arguments) -> Outcome {
 
 /// What went wrong while the answer was on its way stands in its last line; no record has a `type` there.
 fn is_problem(line: &[u8]) -> bool {
-    const KIND: &str = "urn:seawall:problem:";
-    let suspected = line.windows(KIND.len()).any(|part| part == KIND.as_bytes());
+    let suspected = line.windows(TYPE_PREFIX.len()).any(|part| part == TYPE_PREFIX.as_bytes());
     let read = || serde_json::from_slice::<serde_json::Value>(line).ok();
-    suspected && read().is_some_and(|json| json["type"].as_str().is_some_and(|kind| kind.starts_with(KIND)))
+    suspected
+        && read().is_some_and(|json| json["type"].as_str().is_some_and(|kind| kind.starts_with(TYPE_PREFIX)))
 }
 
 fn print_line(out: &mut impl Write, line: &[u8], format: Format) -> Outcome {

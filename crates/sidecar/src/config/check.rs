@@ -10,6 +10,7 @@ use super::units::{Period, Size};
 use super::{Adaptive, Breaker, Guard, Push, Retry, RetryBudget};
 use crate::push::target::{Target, Trust};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Something wrong with a field's value.
@@ -143,21 +144,34 @@ fn valid_name(name: &str) -> Result<(), String> {
     }
 }
 
-fn listeners(config: &Config, out: &mut Complaints) {
+/// The listeners on an address other than loopback for which no token is set.
+pub(crate) fn open_to_the_network(
+    config: &Config,
+) -> impl Iterator<Item = (&'static str, SocketAddr)> + use<> {
     let (ingest, admin) = (&config.ingest, &config.admin);
     let sides = [
-        ("ingest", ingest.addr, &ingest.token_file, &ingest.token_env),
-        ("admin", admin.addr, &admin.token_file, &admin.token_env),
+        ("ingest", ingest.addr, ingest.token_file.is_some() || ingest.token_env.is_some()),
+        ("admin", admin.addr, admin.token_file.is_some() || admin.token_env.is_some()),
     ];
-    for (table, addr, file, env) in sides {
-        if !addr.ip().is_loopback() && file.is_none() && env.is_none() {
-            out.add(
-                table,
-                "addr",
-                "an address other than loopback is open to the network",
-                format!("set {table}.token_file or {table}.token_env, or use 127.0.0.1:{}", addr.port()),
-            );
-        }
+    let open = |(table, addr, token): (_, SocketAddr, bool)| {
+        (!addr.ip().is_loopback() && !token).then_some((table, addr))
+    };
+    sides.into_iter().filter_map(open)
+}
+
+fn listeners(config: &Config, out: &mut Complaints) {
+    let (ingest, admin) = (&config.ingest, &config.admin);
+    for (table, addr) in open_to_the_network(config) {
+        out.add(
+            table,
+            "addr",
+            "an address other than loopback is open to the network",
+            format!("set {table}.token_file or {table}.token_env, or use 127.0.0.1:{}", addr.port()),
+        );
+    }
+    let tokens =
+        [("ingest", &ingest.token_file, &ingest.token_env), ("admin", &admin.token_file, &admin.token_env)];
+    for (table, file, env) in tokens {
         if file.is_some() && env.is_some() {
             out.add(table, "token_env", "token_file is set as well", "keep one of the two");
         }

@@ -18,6 +18,7 @@ mod secret;
 mod settings;
 mod units;
 
+pub(crate) use check::open_to_the_network;
 pub use check::{Complaint, check, check_limits};
 pub use cluster::{Cluster, Compression, LOG, Member, Property, SecretPlace, StartAt};
 pub use error::{ConfigError, Finding};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// When to come back after a refusal that names no time.
-const COME_BACK: Duration = Duration::from_secs(1);
+pub(super) const COME_BACK: Duration = Duration::from_secs(1);
 
 /// A record's place in the answer: its receipt, or what is wrong with it.
 pub(super) type Settled = Result<(Taken, Token), Problem>;

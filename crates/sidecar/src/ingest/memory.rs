@@ -1,12 +1,9 @@
 //! What the bodies of all requests take together: many of them at once must not take what the process has.
 
+use super::append::COME_BACK;
 use crate::problem::Problem;
 use http::StatusCode;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
-
-/// When to come back: a body is held as long as its records wait for their receipts, usually far below that.
-const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Room for bodies, in bytes.
 #[derive(Debug)]

@@ -5,6 +5,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
+/// What the `type` of every problem begins with.
+pub const TYPE_PREFIX: &str = "urn:seawall:problem:";
+
 /// What went wrong with a request, for programs (`type`, `status`, fields) and people (`title`, `detail`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem(Box<Told>);
@@ -112,7 +115,7 @@ impl Problem {
     /// As JSON.
     pub fn to_json(&self) -> Value {
         let mut json = self.0.fields.clone();
-        json.insert("type".into(), format!("urn:seawall:problem:{}", self.0.kind).into());
+        json.insert("type".into(), format!("{TYPE_PREFIX}{}", self.0.kind).into());
         json.insert("title".into(), self.0.title.into());
         json.insert("status".into(), self.0.status.as_u16().into());
         json.insert("detail".into(), self.0.detail.clone().into());

@@ -31,13 +31,8 @@ pub(super) async fn bind(
 
 /// The configuration was checked before the command line's addresses were put over it.
 pub(super) fn closed_to_the_network(config: &Config) -> Result<(), StartError> {
-    let (ingest, admin) = (&config.ingest, &config.admin);
-    let sides = [
-        ("ingest", ingest.addr, ingest.token_file.is_some() || ingest.token_env.is_some()),
-        ("admin", admin.addr, admin.token_file.is_some() || admin.token_env.is_some()),
-    ];
-    match sides.into_iter().find(|(_, addr, token)| !addr.ip().is_loopback() && !token) {
-        Some((listener, addr, _)) => Err(StartError::Open { listener, addr }),
+    match config::open_to_the_network(config).next() {
+        Some((listener, addr)) => Err(StartError::Open { listener, addr }),
         None => Ok(()),
     }
 }

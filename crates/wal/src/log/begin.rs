@@ -54,9 +54,8 @@ impl<D: Disk> Log<D> {
             // A crash may bring the name back, and what the file holds then counts from the watermark on. So the
             // segment before it must take no more frames: the next one begun will stand above both.
             self.active = None;
-            match self.disk.remove(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => self.strays.push(path.clone()),
-                _ => {}
+            if self.remove(&path).is_err() {
+                self.strays.push(path.clone());
             }
         })?;
         self.counters.recycled += u64::from(recycled);

@@ -5,7 +5,7 @@ use super::{Log, ZEROS_BYTES, zero};
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -157,14 +157,18 @@ impl<D: Disk> Log<D> {
     fn remove_strays(&mut self) -> Result<(), WalError> {
         let mut removed = false;
         while let Some(path) = self.strays.last() {
-            match self.disk.remove(path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(WalError::io("delete", path, source));
-                }
-                _ => removed = self.strays.pop().is_some(),
-            }
+            self.remove(path).map_err(|source| WalError::io("delete", path, source))?;
+            removed = self.strays.pop().is_some();
         }
         if removed { self.sync_deletion() } else { Ok(()) }
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        match self.disk.remove(path) {
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
     }
 
     fn sync_deletion(&mut self) -> Result<(), WalError> {

@@ -166,6 +166,7 @@ async fn a_second_process_on_the_directory_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_of_the_command_line_is_not_open_to_the_network_without_a_token() {
+    let dir = tempfile::tempdir().expect("a directory");
     let open: Option<SocketAddr> = Some("0.0.0.0:0".parse().expect("an address"));
     let sides = [
         ("ingest", Addresses { ingest: open, admin: None }),
@@ -173,7 +174,9 @@ async fn an_address_of_the_command_line_is_not_open_to_the_network_without_a_tok
     ];
     for (side, addresses) in sides {
         let options = StartOptions { addresses, ..StartOptions::default() };
-        let error = Sidecar::start(Config::default(), options).await.expect_err("refused");
+        let mut config = Config::default();
+        config.data.dir = dir.path().join("data");
+        let error = Sidecar::start(config, options).await.expect_err("refused");
         assert!(error.is_config() && error.to_string().contains(&format!("{side}.token_file")), "{error}");
     }
 }
